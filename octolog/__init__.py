@@ -1,0 +1,1 @@
+"""octolog: the log-native home for LLM agents."""

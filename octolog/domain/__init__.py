@@ -1,0 +1,1 @@
+"""The pure core: no Kafka, no clock, no randomness, no I/O."""

@@ -1,0 +1,1 @@
+"""The arms, which do the work, and their host."""

@@ -1,0 +1,1 @@
+"""What the log says, folded into stores that answer questions."""

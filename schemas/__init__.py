@@ -1,0 +1,1 @@
+"""The wire contract: Avro schemas, their codec, catalog and compatibility rules."""

@@ -1,0 +1,1 @@
+"""How octolog is set up to run: the embedded Kafka broker, its jars, and the topics."""

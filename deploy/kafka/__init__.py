@@ -1,0 +1,16 @@
+"""A real Apache Kafka (KRaft, one node) that needs neither Docker nor a system JDK."""
+
+from deploy.kafka.broker import BrokerInfo, BrokerStatus, EmbeddedKafka
+from deploy.kafka.errors import BrokerFailed, DiskFull, JarCorrupted, JarUnavailable, JavaMissing, PortInUse
+
+__all__ = [
+    "BrokerFailed",
+    "BrokerInfo",
+    "BrokerStatus",
+    "DiskFull",
+    "EmbeddedKafka",
+    "JarCorrupted",
+    "JarUnavailable",
+    "JavaMissing",
+    "PortInUse",
+]

@@ -32,6 +32,13 @@ def aot_path(jars: JarCache, java_path: Path, heap_mb: int) -> Path:
 
 def train_in_background(jars: JarCache, heap_mb: int, java_home: Path | None) -> int:
     """Start the training process and return its pid; it ends by itself, and at once when another one is at work."""
-    argv = [sys.executable, "-m", "deploy.kafka.training", str(heap_mb), str(jars.folder), str(java_home or "")]
+    argv = [
+        sys.executable,
+        "-m",
+        "deploy.kafka.training",
+        str(heap_mb),
+        str(jars.folder),
+        str(java_home or ""),
+    ]
     path = os.pathsep.join(filter(None, [str(_PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
     return java.spawn(argv, jars.folder / "training.log", environment={**os.environ, "PYTHONPATH": path})

@@ -28,6 +28,7 @@ DEFAULT_HEAP_MB: Final = 512
 START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 20.0
 POLL_S: Final = 0.01
+PORT_ATTEMPTS: Final = 3
 PROBE_TIMEOUT_S: Final = 2.0
 # The kernel's boot time, from which process ages are counted, moves when the clock is set.
 CLOCK_SLACK_S: Final = 5.0
@@ -135,16 +136,33 @@ class EmbeddedKafka:
             self._etc.mkdir(parents=True, exist_ok=True)
             self.log_path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(self.home / "kafka" / "start.lock", timeout=timeout_s):
-                record = self._read()
-                if self._process(record) is None:
-                    record = self._launch(record, extra_flags)
-                return self._await(record, begun, timeout_s)
+                return self._find_or_launch(begun, timeout_s, extra_flags)
         except Timeout as error:
-            message = f"another process has been starting the broker of {self.home} for {timeout_s:g} s; try `octolog status`"
+            message = f"another process has been starting {self.home}'s broker for {timeout_s:g} s"
             raise BrokerFailed(message) from error
         except OSError as error:
             message = f"cannot write the broker's files in {self.home}: {error.strerror or error}"
             raise DiskFull(message) from error
+
+    def _find_or_launch(self, begun: float, timeout_s: float, extra_flags: Sequence[str]) -> BrokerInfo:
+        reason = ""
+        for _attempt in range(PORT_ATTEMPTS):
+            record = self._read()
+            written_before = self.log_path.stat().st_size if self.log_path.exists() else 0
+            if record is None or self._process(record) is None:
+                record = self._launch(record, extra_flags)
+            info = self._await(record, begun, timeout_s)
+            if info is not None:
+                return info
+            reason = self._last_words(written_before)
+            if not self._lost_its_port(reason):
+                break
+        message = f"Kafka ended while starting: {reason}"
+        raise BrokerFailed(message)
+
+    def _lost_its_port(self, reason: str) -> bool:
+        # Between choosing a free port and Kafka's bind, another process may take it.
+        return self._port is None and ("Address already in use" in reason or "BindException" in reason)
 
     def find_running(self) -> BrokerInfo | None:
         """Return the broker of this home if its process lives and answers as this home's cluster."""
@@ -187,8 +205,11 @@ class EmbeddedKafka:
         launcher = [str(java), *jvm_flags(self._heap_mb), *self._aot_flags(java, extra_flags), *extra_flags]
         launcher += ["-cp", self.jars.class_path, f"-Dlog4j2.configurationFile={log4j}"]
         template = self.jars.folder / storage.CHECKPOINT
-        storage.format_storage(self.data_dir, template, [*launcher, "kafka.tools.StorageTool", "format", "--config", str(server)])
-        pid = spawn([*launcher, "kafka.Kafka", str(server)], self._output, die_with_parent=self._die_with_parent)
+        format_tool = [*launcher, "kafka.tools.StorageTool", "format", "--config", str(server)]
+        storage.format_storage(self.data_dir, template, format_tool)
+        pid = spawn(
+            [*launcher, "kafka.Kafka", str(server)], self._output, die_with_parent=self._die_with_parent
+        )
         record = _Record(record.port, record.controller_port, pid, psutil.Process(pid).create_time())
         self._write(record)
         return record
@@ -214,15 +235,15 @@ class EmbeddedKafka:
         controller_port = ports.free_port(*([last.controller_port] if last else []), taken=frozenset({port}))
         return _Record(port, controller_port)
 
-    def _await(self, record: _Record, begun: float, timeout_s: float) -> BrokerInfo:
+    def _await(self, record: _Record, begun: float, timeout_s: float) -> BrokerInfo | None:
+        """Wait until the broker answers; None when its process ended."""
         while time.monotonic() - begun < timeout_s:
             boot_ms = round((time.monotonic() - begun) * 1000)
             info = self._info(record, boot_ms)
             if info is not None:
                 return info
             if self._process(record) is None:
-                message = f"Kafka ended while starting: {self._last_words()}"
-                raise BrokerFailed(message)
+                return None
             time.sleep(POLL_S)
         message = f"Kafka did not answer on port {record.port} within {timeout_s:g} s; see {self.log_path}"
         raise BrokerFailed(message)
@@ -245,14 +266,18 @@ class EmbeddedKafka:
                 return process
         return None
 
-    def _last_words(self) -> str:
+    def _last_words(self, written_before: int) -> str:
         """Return why it ended, as far as its logs say, in one line."""
-        for path in (self.log_path, self._output):
-            with suppress(OSError):
-                lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[-200:]
-                reasons = [line.strip() for line in lines if "Exception" in line or "ERROR" in line or "Error:" in line]
-                if reasons:
-                    return f"{reasons[-1][:300]} (see {path})"
+        with suppress(OSError):
+            log = self.log_path.read_bytes()[written_before:].decode(errors="replace").splitlines()
+            reasons = [line for line in log if "Exception" in line or " ERROR " in line or " FATAL " in line]
+            if reasons:
+                return f"{reasons[-1].strip()[:300]} (see {self.log_path})"
+        with suppress(OSError):
+            output = self._output.read_text(encoding="utf-8", errors="replace").splitlines()
+            words = [line.strip() for line in output if line.strip() and "WARN" not in line]
+            if words:
+                return f"{' '.join(words[:2])[:300]} (see {self._output})"
         return f"see {self.log_path}"
 
     def _read(self) -> _Record | None:

@@ -104,7 +104,8 @@ class JarCache:
                     self._fetch([jar for jar in self.jars if not self.is_sound(jar)], progress)
                     self._write_stamp()
         except OSError as error:
-            message = f"cannot write Kafka's jars to {self.folder}: {error.strerror or error}; free space or set OCTOLOG_CACHE"
+            reason = error.strerror or error
+            message = f"cannot write Kafka's jars to {self.folder}: {reason}; free space or set OCTOLOG_CACHE"
             raise DiskFull(message) from error
 
     def unsound(self) -> tuple[Jar, ...]:
@@ -144,14 +145,14 @@ class JarCache:
                 if digest == jar.sha256:
                     fetched.replace(self.path(jar))
                     return
-        message = f"{jar.name} has SHA-256 {digest}, not the locked {jar.sha256}: the download is corrupt or was tampered with"
+        message = f"{jar.name} has SHA-256 {digest}, not the locked {jar.sha256}: corrupt or tampered with"
         raise JarCorrupted(message)
 
-    def _facts(self) -> dict[str, list[int]]:
-        facts: dict[str, list[int]] = {}
+    def _facts(self) -> dict[str, list[str | int]]:
+        facts: dict[str, list[str | int]] = {}
         for jar in self.jars:
             stat = self.path(jar).stat()
-            facts[jar.sha256] = [stat.st_size, stat.st_mtime_ns]
+            facts[jar.coordinate] = [jar.sha256, stat.st_size, stat.st_mtime_ns]
         return facts
 
     def _is_stamped(self) -> bool:
@@ -169,12 +170,15 @@ class JarCache:
 def _download(jar: Jar, scratch: Path) -> Path:
     mirror = os.environ.get("OCTOLOG_MAVEN_URL")
     context = MavenContext(
-        repo_cache=scratch, remote_repos={"mirror": mirror.rstrip("/")} if mirror else None, timeout=FETCH_TIMEOUT_S
+        repo_cache=scratch,
+        remote_repos={"mirror": mirror.rstrip("/")} if mirror else None,
+        timeout=FETCH_TIMEOUT_S,
     )
     try:
         return Path(artifact_of(context, jar.coordinate).resolve())
     except (requests.RequestException, RuntimeError) as error:
-        message = f"cannot fetch {jar.coordinate} from Maven ({type(error).__name__}): check the network or set OCTOLOG_MAVEN_URL to a mirror"
+        advice = "check the network or set OCTOLOG_MAVEN_URL to a mirror"
+        message = f"cannot fetch {jar.coordinate} from Maven ({type(error).__name__}): {advice}"
         raise JarUnavailable(message) from error
 
 

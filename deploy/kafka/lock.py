@@ -22,7 +22,9 @@ BROKER: Final = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}"
 # Kafka 4.3 speaks SLF4J 1.7 and ships log4j-core 2.25.4: the binding has to be the one for SLF4J 1, of that version.
 LOG_BINDING: Final = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
 # Never loaded by a broker: compile-time macros, and the formats of command-line tools and YAML log settings.
-LEFT_OUT: Final = frozenset({"scala-reflect", "jackson-dataformat-csv", "jackson-dataformat-yaml", "snakeyaml", "jspecify"})
+LEFT_OUT: Final = frozenset(
+    {"scala-reflect", "jackson-dataformat-csv", "jackson-dataformat-yaml", "snakeyaml", "jspecify"}
+)
 
 
 def resolve(context: MavenContext) -> list[str]:
@@ -45,8 +47,9 @@ def main() -> None:
     with TemporaryDirectory() as folder, ThreadPoolExecutor(8) as pool:
         context = MavenContext(repo_cache=Path(folder))
         entries = list(pool.map(lambda coordinate: entry(context, coordinate), resolve(context)))
-    head = f'# The jars of one Apache Kafka broker. Made by `python -m deploy.kafka.lock`.\nkafka_version = "{KAFKA_VERSION}"\n'
-    LOCK_PATH.write_text(head + "".join(entries), encoding="utf-8")
+    head = "# The jars of one Apache Kafka broker. Made by `python -m deploy.kafka.lock`.\n"
+    version = f'kafka_version = "{KAFKA_VERSION}"\n'
+    LOCK_PATH.write_text(head + version + "".join(entries), encoding="utf-8")
     sys.stderr.write(f"{len(entries)} jars locked in {LOCK_PATH.name}\n")
 
 

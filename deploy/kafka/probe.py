@@ -56,5 +56,5 @@ def _parse(answer: bytes) -> str | None:
 
 
 def _skip_string(answer: bytes, at: int) -> int:
-    (length,) = struct.unpack_from(">h", answer, at)
+    length: int = struct.unpack_from(">h", answer, at)[0]
     return at + 2 + max(length, 0)

@@ -42,7 +42,9 @@ def train(jars: JarCache, heap_mb: int, java_home: Path | None = None) -> bool:
         scratch = Path(mkdtemp(dir=jars.folder, prefix="training-"))
         try:
             draft = scratch / "broker.aot"
-            broker = EmbeddedKafka(scratch, jars=jars, heap_mb=heap_mb, java_home=java_home, die_with_parent=True)
+            broker = EmbeddedKafka(
+                scratch, jars=jars, heap_mb=heap_mb, java_home=java_home, die_with_parent=True
+            )
             broker.start(timeout_s=TRAIN_TIMEOUT_S, extra_flags=(f"-XX:AOTCacheOutput={draft}",))
             broker.stop(timeout_s=TRAIN_TIMEOUT_S)
             draft.replace(target)

@@ -7,10 +7,12 @@ Layout under `home`: `kafka/data` (the log), `kafka/etc` (settings), `kafka/brok
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Final, Literal
 
@@ -29,6 +31,7 @@ START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 20.0
 POLL_S: Final = 0.01
 PORT_ATTEMPTS: Final = 3
+MESSAGE_CHARS: Final = 300
 PROBE_TIMEOUT_S: Final = 2.0
 # The kernel's boot time, from which process ages are counted, moves when the clock is set.
 CLOCK_SLACK_S: Final = 5.0
@@ -162,7 +165,7 @@ class EmbeddedKafka:
 
     def _lost_its_port(self, reason: str) -> bool:
         # Between choosing a free port and Kafka's bind, another process may take it.
-        return self._port is None and ("Address already in use" in reason or "BindException" in reason)
+        return self._port is None and "Address already in use" in reason
 
     def find_running(self) -> BrokerInfo | None:
         """Return the broker of this home if its process lives and answers as this home's cluster."""
@@ -269,15 +272,14 @@ class EmbeddedKafka:
     def _last_words(self, written_before: int) -> str:
         """Return why it ended, as far as its logs say, in one line."""
         with suppress(OSError):
-            log = self.log_path.read_bytes()[written_before:].decode(errors="replace").splitlines()
-            reasons = [line for line in log if "Exception" in line or " ERROR " in line or " FATAL " in line]
-            if reasons:
-                return f"{reasons[-1].strip()[:300]} (see {self.log_path})"
+            reason = _first_error(self.log_path.read_bytes()[written_before:].decode(errors="replace"))
+            if reason:
+                return f"{reason[:MESSAGE_CHARS]} (see {self.log_path})"
         with suppress(OSError):
             output = self._output.read_text(encoding="utf-8", errors="replace").splitlines()
-            words = [line.strip() for line in output if line.strip() and "WARN" not in line]
+            words = [line.strip() for line in output if line.strip() and "warn" not in line.lower()]
             if words:
-                return f"{' '.join(words[:2])[:300]} (see {self._output})"
+                return f"{' '.join(words[:2])[:MESSAGE_CHARS]} (see {self._output})"
         return f"see {self.log_path}"
 
     def _read(self) -> _Record | None:
@@ -290,3 +292,15 @@ class EmbeddedKafka:
         draft = self._record_path.with_suffix(".draft")
         draft.write_text(json.dumps(asdict(record)), encoding="utf-8")
         draft.replace(self._record_path)
+
+
+def _first_error(log: str) -> str | None:
+    """Return the first error of a broker's log with the cause at its root; what follows it is only its wake."""
+    lines = iter(log.splitlines())
+    error = next((line for line in lines if re.match(r"\S+ (ERROR|FATAL) ", line)), None)
+    if error is None:
+        return None
+    trace = list(takewhile(lambda line: not re.match(r"\d{4}-", line), lines))
+    causes = [line for line in trace if not line.startswith(("\t", " "))]
+    said = re.sub(r"^\S+ \w+ | \([\w.$]+\)$", "", error)
+    return f"{said}: {causes[-1].removeprefix('Caused by: ')}" if causes else said

@@ -45,6 +45,9 @@ def jvm_flags(heap_mb: int) -> list[str]:
         "-XX:+UseSerialGC",
         "-XX:+ExitOnOutOfMemoryError",
         "-Djava.awt.headless=true",
+        # An AOT cache that does not fit is no error: the JVM starts without it. Its warnings would fill kafka.out.
+        "-Xlog:disable",
+        "-Xlog:all=error:stderr",
         # Kafka unmaps buffers through sun.misc.Unsafe; Java 25 would print a warning about it at every start.
         "--sun-misc-unsafe-memory-access=allow",
         "--enable-native-access=ALL-UNNAMED",

@@ -18,7 +18,8 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from deploy.kafka import BrokerFailed, EmbeddedKafka, PortInUse
+from deploy.kafka import BrokerFailed, EmbeddedKafka, PortInUse, ports
+from deploy.kafka.ports import free_port
 from tests.conftest import KafkaUnderTest
 
 WAIT_S = 60.0
@@ -143,6 +144,18 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
         port = stranger.getsockname()[1]
         with pytest.raises(PortInUse, match=str(port)):
             EmbeddedKafka(tmp_path, port=port).start()
+
+
+def test_a_free_port_lost_to_another_process_while_starting_is_replaced(
+    broker: EmbeddedKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen()
+        taken = stranger.getsockname()[1]
+        choices = iter([taken, free_port()])
+        monkeypatch.setattr(ports, "free_port", lambda *_, **options: free_port() if options else next(choices))
+        assert broker.start().bootstrap_servers != f"127.0.0.1:{taken}"
 
 
 def test_a_stranger_on_the_remembered_port_moves_the_broker_not_the_data(broker: EmbeddedKafka) -> None:

@@ -1,6 +1,6 @@
 """Workload W on LangGraph with its synchronous SQLite checkpointer and `durability="sync"`.
 
-The best reasonable configuration, as measured (README.md has the figures of those not chosen):
+The best reasonable configuration (README.md says how processes and threads were chosen, and how sure that is):
 
 - The graph is compiled once per process; state is three strings, one written by each step.
 - `durability="sync"` is what W asks for: a checkpoint is written before the next step starts. The default, `async`, does not.
@@ -22,7 +22,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import END, START, StateGraph
 from workload import STEPS, WARM_UP_TASKS, Load, RunTask, arguments, load_from, measure, report, step_result
 
-BEST: Final = (2, 1)  # (processes, threads) that measured best on two cores
+BEST: Final = (2, 1)  # (processes, threads); provisional, see README.md
 BUSY_TIMEOUT_S: Final = 30.0  # processes take turns on the file's write lock
 
 

@@ -71,8 +71,8 @@ def arguments(description: str) -> argparse.ArgumentParser:
     parser.add_argument("mode", choices=("throughput", "latency"))
     parser.add_argument("--tasks", type=int, default=1000)
     parser.add_argument("--rate-per-s", type=float, default=20.0)
-    parser.add_argument("--processes", type=int, help="default: the count that measured best, see README.md")
-    parser.add_argument("--threads", type=int, help="workers in each process; default: what measured best")
+    parser.add_argument("--processes", type=int, help="default: the peer's own, see README.md")
+    parser.add_argument("--threads", type=int, help="workers in each process; default: the peer's own")
     parser.add_argument(
         "--sync",
         choices=("disk", "os"),

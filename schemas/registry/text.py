@@ -11,6 +11,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final, cast
 
+import avro.errors
+import avro.schema
+
 from octolog.domain.errors import IncompatibleSchema
 
 if TYPE_CHECKING:
@@ -47,9 +50,12 @@ def full_name(schema: str | Mapping[str, object]) -> str:
     """Return the full name of the record that `schema` defines, e.g. `octolog.task.TaskSubmitted`.
 
     Raises:
-        IncompatibleSchema: It defines no record.
+        IncompatibleSchema: It is not JSON, or defines no record.
     """
-    parsed: object = json.loads(schema) if isinstance(schema, str) else schema
+    try:
+        parsed: object = json.loads(schema) if isinstance(schema, str) else schema
+    except ValueError as error:
+        raise IncompatibleSchema(f"the schema is not JSON ({error})") from error
     if not isinstance(parsed, dict) or parsed.get("type") != "record" or not parsed.get("name"):
         raise IncompatibleSchema("the schema defines no record; register records only, by their full name")
     name, namespace = _split(cast("Json", parsed), namespace="")
@@ -63,6 +69,11 @@ def checked_text(subject: str, schema: str | Mapping[str, object]) -> str:
         IncompatibleSchema: The schema is invalid, or is no record of the subject's name.
     """
     text = schema_text(schema)
+    try:
+        avro.schema.parse(text)
+    except avro.errors.AvroException as error:
+        reason = " ".join(str(error).split())
+        raise IncompatibleSchema(f"{subject} is not self-contained Avro: {reason}") from error
     if (name := full_name(text)) != subject:
         raise IncompatibleSchema(
             f"subject {subject} does not name the record {name}; subjects are full names"

@@ -77,17 +77,8 @@ class TopicSchemaIds:
         """
         texts = {subject: checked_text(subject, schema) for subject, schema in schemas.items()}
         with self._lock:
-            for _ in range(MAX_ROUNDS):
-                missing = self._missing(texts)
-                if not missing:
-                    break
-                self._catch_up()
-                self._append(self._missing(texts))
-                self._catch_up()
-            else:
-                raise Unavailable(
-                    "the _schemas topic does not keep what is written; check its cleanup.policy"
-                )
+            if self._missing(texts):
+                self._write(texts)
             return {subject: self._id(subject, text) for subject, text in texts.items()}
 
     def by_id(self, schema_id: int) -> tuple[str, str]:
@@ -124,17 +115,24 @@ class TopicSchemaIds:
 
     def _id(self, subject: str, text: str) -> int:
         found = self._table.find(subject, text)
-        if found is None:  # only reached if the loop above is wrong
+        if found is None:  # _write returns only when nothing is missing
             raise AssertionError(subject)
         return found
 
-    def _append(self, missing: Mapping[str, str]) -> None:
-        """Append what is missing, behind the winners that an earlier race left overruled."""
-        planned = self._table.plan(missing)
-        records = [*self._table.to_restore(), *(encode_schema(record) for record in planned)]
-        records += [encode_full_transitive(record.subject) for record in planned if record.version == 1]
-        if records:
+    def _write(self, texts: Mapping[str, str]) -> None:
+        """Append what is missing, behind the winners that a race left overruled, until the log has it all.
+
+        A writer that lost may find its schema written by another; it still restores whom it overruled.
+        """
+        for _ in range(MAX_ROUNDS):
+            self._catch_up()
+            planned = self._table.plan(self._missing(texts))
+            records = [*self._table.to_restore(), *(encode_schema(record) for record in planned)]
+            records += [encode_full_transitive(record.subject) for record in planned if record.version == 1]
+            if not records:
+                return
             self._topic.append(records)
+        raise Unavailable("the _schemas topic does not keep what is written; check its cleanup.policy")
 
     def _catch_up(self) -> None:
         for offset, key, value in self._topic.read_from(self._next_offset):

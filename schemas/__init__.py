@@ -1,1 +1,1 @@
-"""The wire contract: Avro schemas, their codec, catalog and compatibility rules."""
+"""The wire contract: Avro schemas, the catalog that binds them to classes, and the codec."""

@@ -1,0 +1,126 @@
+"""Arms: what they can do, and what the registry is told (`octolog.arms`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar, TypeAlias
+
+from octolog.domain.ids import ArmId
+from octolog.domain.values import DEFAULT_RETRY, RetryPolicy
+
+
+class Health(StrEnum):
+    """How an arm answers. Source: facts.md 1.3."""
+
+    UNKNOWN = "UNKNOWN"
+    HEALTHY = "HEALTHY"
+    DEGRADED = "DEGRADED"
+    UNAVAILABLE = "UNAVAILABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class ArmCapability:
+    """What an arm can do and what it costs (seed A).
+
+    Attributes:
+        arm_id: Lowercase words with hyphens.
+        name: For people, 1 to 100 characters.
+        description: For people, up to 500 characters.
+        input_schema_json: JSON Schema of the assignment's context.
+        output_schema_json: JSON Schema of the output.
+        capabilities: Tags for routing, at least one.
+        cost_tier: 1 (cheap) to 5 (expensive).
+        endpoint: URL of an HTTP arm; empty for an arm that pulls from its topic.
+        health_check_url: URL probed for health; empty for an arm that sends heartbeats.
+        timeout_seconds: Longest run of one attempt, seconds, 1 to 300.
+        retry_policy: How the arm wants transient failures repeated.
+        version: The arm's own version.
+        max_concurrent_tasks: Attempts the arm works on at once.
+        success_rate: Prior for routing, 0.0 to 1.0, until results speak.
+    """
+
+    schema_name: ClassVar[str] = "octolog.arm.ArmCapability"
+    arm_id: ArmId
+    name: str
+    description: str
+    capabilities: tuple[str, ...]
+    cost_tier: int
+    input_schema_json: str = "{}"
+    output_schema_json: str = "{}"
+    endpoint: str = ""
+    health_check_url: str = ""
+    timeout_seconds: int = 30
+    retry_policy: RetryPolicy = DEFAULT_RETRY
+    version: str = "0"
+    max_concurrent_tasks: int = 10
+    success_rate: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ArmRegistered:
+    """An arm joined the registry, or changed what it can do.
+
+    Attributes:
+        capability: The whole of it; replaces an earlier one of the same id.
+        registered_by: Who says so.
+    """
+
+    schema_name: ClassVar[str] = "octolog.arm.ArmRegistered"
+    capability: ArmCapability
+    registered_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArmHeartbeat:
+    """A process of an arm is alive.
+
+    Attributes:
+        arm_id: The arm.
+        instance_id: Which process.
+        running: Attempts it works on.
+        held: Attempts it holds, those in work included.
+    """
+
+    schema_name: ClassVar[str] = "octolog.arm.ArmHeartbeat"
+    arm_id: ArmId
+    instance_id: str
+    running: int
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
+class ArmHealthChanged:
+    """An arm's health is another one than before.
+
+    Attributes:
+        arm_id: The arm.
+        health: The new health.
+        before: The old one.
+        reason: What was seen.
+    """
+
+    schema_name: ClassVar[str] = "octolog.arm.ArmHealthChanged"
+    arm_id: ArmId
+    health: Health
+    before: Health
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArmRetired:
+    """An arm left the registry for good; it gets no more attempts.
+
+    Attributes:
+        arm_id: The arm.
+        reason: Why.
+        retired_by: Who says so.
+    """
+
+    schema_name: ClassVar[str] = "octolog.arm.ArmRetired"
+    arm_id: ArmId
+    reason: str
+    retired_by: str
+
+
+ArmEvent: TypeAlias = ArmRegistered | ArmHeartbeat | ArmHealthChanged | ArmRetired

@@ -1,0 +1,451 @@
+"""The facts of a task tree: the audit log (`octolog.tasks`).
+
+These names and fields are the storage format. A released fact is never edited: add a new version and an
+upcaster. On the wire every fact also carries its link in the tree's hash chain (`octolog.domain.chain`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar, TypeAlias
+
+from octolog.domain.contract import Step, TaskContract
+from octolog.domain.ids import ArmId, AttemptId, TaskId
+from octolog.domain.values import Amounts, BlobRef, Category, Limits, Provenance, Resource, TaskError
+
+
+class Outcome(StrEnum):
+    """How an attempt ended."""
+
+    UNKNOWN = "UNKNOWN"
+    SUCCESS = "SUCCESS"
+    FAILURE = "FAILURE"
+    PARTIAL = "PARTIAL"
+    TIMED_OUT = "TIMED_OUT"
+    LOST = "LOST"
+    CANCELLED = "CANCELLED"
+
+
+class UsagePhase(StrEnum):
+    """Whether a use was announced or has happened."""
+
+    UNKNOWN = "UNKNOWN"
+    INTENDED = "INTENDED"
+    ACTUAL = "ACTUAL"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One arm as routing saw it.
+
+    Attributes:
+        arm_id: The arm.
+        score: Its weighted score, 0.0 to 1.0.
+        cost_tier: Its cost tier, 1 to 5.
+    """
+
+    schema_name: ClassVar[str] = "octolog.task.Candidate"
+    arm_id: ArmId
+    score: float
+    cost_tier: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSubmitted:
+    """A contract was accepted; its task and steps join the tree.
+
+    Attributes:
+        at_ms: When, by the broker's clock.
+        contract: The contract as accepted.
+        contract_digest: SHA-256 of the contract's canonical form, lowercase hex; tells a repeat from a clash.
+        submitted_by: Who asked.
+        deadline_ms: Unused until a policy sets one; milliseconds since the epoch.
+    """
+
+    schema_name: ClassVar[str] = "octolog.task.TaskSubmitted"
+    at_ms: int
+    contract: TaskContract
+    contract_digest: str
+    submitted_by: str
+    deadline_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRejected:
+    """A command broke a rule; nothing changed.
+
+    Attributes:
+        at_ms: When, by the broker's clock.
+        task_id: The task the command was about.
+        command: Record name of the command.
+        code: Upper snake case, e.g. INVALID_BUDGET.
+        category: What kind of fault.
+        field: Dotted path of the offending field; empty when it is not one field.
+        message: What is wrong, with the value and the bound, one line.
+        requested_by: Who asked.
+    """
+
+    schema_name: ClassVar[str] = "octolog.task.RequestRejected"
+    at_ms: int
+    task_id: TaskId
+    command: str
+    code: str
+    category: Category
+    field: str
+    message: str
+    requested_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptAssigned:
+    """An attempt was given to an arm, and its allowance reserved.
+
+    Attributes:
+        at_ms: When, by the broker's clock.
+        task_id: The task.
+        attempt_id: The attempt; derives from the task and its number.
+        number: The attempt's number at this task, from 1.
+        arm_id: The arm chosen.
+        allowance: Reserved for the attempt; a null limit is not limited.
+        lease_ms: How long the arm may stay silent, milliseconds.
+        timeout_ms: How long the attempt may take, from its start or else its assignment, milliseconds.
+        policy: The routing policy that chose.
+        candidates: Every arm that passed the hard filters, best first.
+    """
+
+    schema_name: ClassVar[str] = "octolog.task.AttemptAssigned"
+    at_ms: int
+    task_id: TaskId
+    attempt_id: AttemptId
+    number: int
+    arm_id: ArmId
+    allowance: Limits
+    lease_ms: int
+    timeout_ms: int
+    policy: str
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingDeferred:
+    """No arm can take the task now; it waits until the registry changes. Written once per wait.
+
+    Attributes:
+        at_ms: When, by the broker's clock.
+        task_id: The task.
+        reason: Which tag or state is missing.
+    """
+
+    schema_name: ClassVar[str] = "octolog.task.RoutingDeferred"
+    at_ms: int
+    task_id: TaskId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRenewed:
+    """The arm showed that it holds the attempt.
+
+    Attributes:
+        at_ms: When, by the broker's clock.
+        task_id: The task.
+        attempt_id: The attempt.
+        instance_id: Which process of the arm.
+        started: True when this is the arm's announcement that work began.
+        note: Progress in words.
+    """
+
+    schema_name: ClassVar[str] = "octolog.task.LeaseRenewed"
+    at_ms: int
+    task_id: TaskId
+    attempt_id: AttemptId
+    instance_id: str
+    started: bool
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRecorded:
+    """A metered use entered the ledger, announced or real.
+
+    Attributes:
+        at_ms: When, by the broker's clock.
+        task_id: The task.
+        attempt_id: The attempt.
+        call_number: The model call's number in its attempt, from 1; 0 for other work.
+        phase: Announced or real; a real use replaces the announcement of the same number.
+        model: Model asked; empty for work without one.
+        amounts: How much.
+    """
+
+    schema_name: ClassVar[str] = "octolog.task.UsageRecorded"
+    at_ms: int
+    task_id: TaskId
+    attempt_id: AttemptId
+    call_number: int
+    phase: UsagePhase
+    model: str
+    amounts: Amounts
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetWarned:
+    """A resource passed 80 % of its limit; said once per resource and limit.
+
+    Attributes:
+        at_ms: When, by the broker's clock.
+        resource: Which.
+        used: Units used, settled and running.
+        limit: Units allowed.
+    """
+
+    schema_name: ClassVar[str] = "octolog.task.BudgetWarned"
+    at_ms: int
+    resource: Resource
+    used: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetExhausted:
+    """A resource is spent: running attempts are cancelled and the tree fails, with what was completed.
+
+    Attributes:
+        at_ms: When, by the broker's clock.
+        resource: Which.
+        used: Units used, settled and running.
+        limit: Units allowed.
+    """
+
+    schema_name: ClassVar[str] = "octolog.task.BudgetExhausted"
+    at_ms: int
+    resource: Resource
+    used: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetAmended:
+    """The tree's limits were replaced.
+
+    Attributes:
+        at_ms: When, by the broker's clock.
+        limits: The new limits.
+        amended_by: Who asked.
+        reason: Why.
+    """
+
+    schema_name: ClassVar[str] = "octolog.task.BudgetAmended"
+    at_ms: int
+    limits: Limits
+    amended_by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnded:
+    """An attempt is over: its use is settled, the rest of its allowance released.
+
+    Attributes:
+        at_ms: When, by the broker's clock.
+        task_id: The task.
+        attempt_id: The attempt.
+        arm_id: The arm.
+        outcome: How it ended.
+        settled: What the attempt is charged.
+        unknown: The part of `settled` that intents prove and no actual confirms.
+        output: The arm's output, canonical JSON; empty when there is none or it is a blob.
+        output_blob: Claim check of a large output.
+        confidence: The arm's estimate, 0.0 to 1.0.
+        execution_time_ms: Working time by the arm's clock, milliseconds.
+        error: One line; set when the outcome is not SUCCESS.
+        error_code: Upper snake case.
+        retryable: True when the fault is transient.
+        task_error: Structured error of the task system.
+        provenance: Where the output comes from; null when no result came.
+    """
+
+    schema_name: ClassVar[str] = "octolog.task.AttemptEnded"
+    at_ms: int
+    task_id: TaskId
+    attempt_id: AttemptId
+    arm_id: ArmId
+    outcome: Outcome
+    settled: Amounts
+    unknown: Amounts
+    output: str
+    output_blob: BlobRef | None
+    confidence: float
+    execution_time_ms: int
+    error: str | None
+    error_code: str | None
+    retryable: bool
+    task_error: TaskError | None
+    provenance: Provenance | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResultIgnored:
+    """A result came for an attempt that is no longer current; recorded, and changes nothing.
+
+    Attributes:
+        at_ms: When, by the broker's clock.
+        task_id: The task.
+        attempt_id: The attempt.
+        arm_id: The arm.
+        status: What the arm said.
+        reason: Why it does not count.
+        tokens_used: What the arm said it used.
+    """
+
+    schema_name: ClassVar[str] = "octolog.task.ResultIgnored"
+    at_ms: int
+    task_id: TaskId
+    attempt_id: AttemptId
+    arm_id: ArmId
+    status: str
+    reason: str
+    tokens_used: int
+
+
+@dataclass(frozen=True, slots=True)
+class RetryScheduled:
+    """A transient failure will be tried again after a delay.
+
+    Attributes:
+        at_ms: When this was decided, by the broker's clock.
+        task_id: The task.
+        next_number: The coming attempt's number.
+        delay_ms: Delay with jitter, milliseconds; derives from the attempt's id.
+        due_ms: When the delay ends, milliseconds since the epoch.
+    """
+
+    schema_name: ClassVar[str] = "octolog.task.RetryScheduled"
+    at_ms: int
+    task_id: TaskId
+    next_number: int
+    delay_ms: int
+    due_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RetryDue:
+    """A delay ended; the task may be assigned again.
+
+    Attributes:
+        at_ms: When, by the broker's clock.
+        task_id: The task.
+    """
+
+    schema_name: ClassVar[str] = "octolog.task.RetryDue"
+    at_ms: int
+    task_id: TaskId
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPlanned:
+    """An arm's plan was accepted; its steps join the tree.
+
+    Attributes:
+        at_ms: When, by the broker's clock.
+        task_id: The task the plan is for.
+        attempt_id: The attempt that made it.
+        steps: The steps, in order.
+    """
+
+    schema_name: ClassVar[str] = "octolog.task.TaskPlanned"
+    at_ms: int
+    task_id: TaskId
+    attempt_id: AttemptId
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCompleted:
+    """A task reached its goal.
+
+    Attributes:
+        at_ms: When, by the broker's clock.
+        task_id: The task.
+        attempt_id: The attempt whose output is the task's; null when it joins several.
+        output: A root's output, and the joined output of several steps, canonical JSON; else empty,
+            and `attempt_id` has it.
+        output_blob: Claim check of a large output.
+    """
+
+    schema_name: ClassVar[str] = "octolog.task.TaskCompleted"
+    at_ms: int
+    task_id: TaskId
+    attempt_id: AttemptId | None
+    output: str
+    output_blob: BlobRef | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFailed:
+    """A task will not reach its goal.
+
+    Attributes:
+        at_ms: When, by the broker's clock.
+        task_id: The task.
+        code: Upper snake case, e.g. BUDGET_EXCEEDED.
+        category: What kind of fault.
+        message: Why, one line.
+        failed_step: The step that failed, where it is another task.
+        completed_steps: Tasks of the tree completed before; their outputs stay citable.
+        used: What the tree used in all.
+    """
+
+    schema_name: ClassVar[str] = "octolog.task.TaskFailed"
+    at_ms: int
+    task_id: TaskId
+    code: str
+    category: Category
+    message: str
+    failed_step: TaskId | None
+    completed_steps: tuple[TaskId, ...]
+    used: Amounts
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCancelled:
+    """A tree was stopped on request.
+
+    Attributes:
+        at_ms: When, by the broker's clock.
+        task_id: The root.
+        reason: Why.
+        requested_by: Who asked.
+        completed_steps: Tasks of the tree completed before.
+        used: What the tree used in all.
+    """
+
+    schema_name: ClassVar[str] = "octolog.task.TaskCancelled"
+    at_ms: int
+    task_id: TaskId
+    reason: str
+    requested_by: str
+    completed_steps: tuple[TaskId, ...]
+    used: Amounts
+
+
+Fact: TypeAlias = (
+    TaskSubmitted
+    | RequestRejected
+    | AttemptAssigned
+    | RoutingDeferred
+    | LeaseRenewed
+    | UsageRecorded
+    | BudgetWarned
+    | BudgetExhausted
+    | BudgetAmended
+    | AttemptEnded
+    | ResultIgnored
+    | RetryScheduled
+    | RetryDue
+    | TaskPlanned
+    | TaskCompleted
+    | TaskFailed
+    | TaskCancelled
+)

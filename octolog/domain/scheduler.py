@@ -1,0 +1,110 @@
+"""The order in which a partition's ready tasks are given to arms: priority, then age, within a window per arm.
+
+The scheduler holds nothing that the facts do not say: it is filled from the same facts live and at a restore,
+and a task's age is the number, in its partition, of the fact that made it ready. So both release alike.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from octolog.domain.facts import Candidate
+from octolog.domain.ids import ArmId, TaskId
+from octolog.domain.registry import Registry
+from octolog.domain.routing import Requirement, route
+from octolog.domain.task.state import Spec
+
+_Entry: TypeAlias = tuple[int, int, int, TaskId, TaskId]
+"""Priority, position of the fact that made it ready, ordinal among those, root, task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A ready task whose turn it is.
+
+    Attributes:
+        root_id: Its tree.
+        task_id: The task.
+        candidates: Arms that can take it, best first; empty when none can.
+        requirement: What it asks of an arm.
+    """
+
+    root_id: TaskId
+    task_id: TaskId
+    candidates: tuple[Candidate, ...]
+    requirement: Requirement
+
+
+@dataclass(slots=True)
+class Scheduler:
+    """Ready tasks by requirement, and attempts in flight by arm.
+
+    Attributes:
+        window: Attempts an arm may hold from one partition.
+    """
+
+    window: int
+    _queues: dict[Requirement, list[_Entry]] = field(default_factory=dict)
+    _in_flight: dict[ArmId, int] = field(default_factory=dict)
+    _routes: dict[Requirement, tuple[Candidate, ...]] = field(default_factory=dict)
+    _routes_offset: int = -1
+
+    def ready(self, root_id: TaskId, task_id: TaskId, spec: Spec, position: int, ordinal: int) -> None:
+        """A task became ready by the fact at `position`."""
+        need = Requirement(spec.assigned_arm, spec.required_capabilities, spec.max_cost_tier, spec.routing_policy)
+        queue = self._queues.setdefault(need, [])
+        heapq.heappush(queue, (spec.priority, position, ordinal, root_id, task_id))
+
+    def assigned(self, arm_id: ArmId) -> None:
+        """An attempt went out to an arm."""
+        self._in_flight[arm_id] = self._in_flight.get(arm_id, 0) + 1
+
+    def ended(self, arm_id: ArmId) -> None:
+        """An attempt of an arm ended."""
+        self._in_flight[arm_id] = self._in_flight.get(arm_id, 1) - 1
+
+    def waiting(self) -> int:
+        """Ready tasks not given to an arm."""
+        return sum(map(len, self._queues.values()))
+
+    def next(self, registry: Registry) -> Release | None:
+        """Take the next task an arm has room for; None when there is none."""
+        best: tuple[_Entry, Requirement, tuple[Candidate, ...]] | None = None
+        for need, queue in self._queues.items():
+            if queue and (best is None or queue[0] < best[0]):
+                room = self._with_room(need, registry)
+                if room:
+                    best = queue[0], need, room
+        if best is None:
+            return None
+        entry, need, room = best
+        heapq.heappop(self._queues[need])
+        return Release(entry[3], entry[4], room, need)
+
+    def unroutable(self, registry: Registry) -> list[Release]:
+        """Ready tasks that no arm of the registry can take, in queue order; they stay queued."""
+        return [
+            Release(entry[3], entry[4], (), need)
+            for need, queue in self._queues.items()
+            if queue and not self._route(need, registry)
+            for entry in sorted(queue)
+        ]
+
+    def _with_room(self, need: Requirement, registry: Registry) -> tuple[Candidate, ...]:
+        """All candidates, led by the best that has room; empty when none has."""
+        candidates = self._route(need, registry)
+        for index, candidate in enumerate(candidates):
+            if self._in_flight.get(candidate.arm_id, 0) < self.window:
+                return candidates if index == 0 else (candidate, *candidates[:index], *candidates[index + 1 :])
+        return ()
+
+    def _route(self, need: Requirement, registry: Registry) -> tuple[Candidate, ...]:
+        if self._routes_offset != registry.offset:
+            self._routes.clear()
+            self._routes_offset = registry.offset
+        found = self._routes.get(need)
+        if found is None:
+            found = self._routes[need] = route(need, registry)
+        return found

@@ -1,0 +1,381 @@
+"""One partition's writer: its open trees, its scheduler, its timers. Pure but for the two callables it is given.
+
+An input record goes in; the facts it causes come out through `record`, what arms must be told through `tell`.
+The order of facts in a partition, and with it every number and hash, follows from the order of inputs alone,
+so `replay --verify` drives the same class with a `record` that compares instead of writes.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final, Protocol, TypeAlias
+
+from octolog.domain import facts as f
+from octolog.domain.assignment import ArmCommand, AttemptAssignment, AttemptRevoked, StepInput
+from octolog.domain.chain import GENESIS, Link
+from octolog.domain.contract import ContractCommand
+from octolog.domain.errors import InvalidContract
+from octolog.domain.ids import ArmId, AttemptId, TaskId
+from octolog.domain.registry import Registry
+from octolog.domain.reports import ArmReport
+from octolog.domain.routing import explain
+from octolog.domain.rules import check_report
+from octolog.domain.scheduler import Release, Scheduler
+from octolog.domain.task.commands import AssignAttempt, DeferRouting, TreeCommand
+from octolog.domain.task.decide import decide
+from octolog.domain.task.evolve import evolve
+from octolog.domain.task.state import Attempt, NodeStatus, Tree, TreeStatus, absent
+from octolog.domain.upkeep import TimerFired, TimerKind
+
+Input: TypeAlias = ContractCommand | ArmReport | TimerFired
+
+DEFAULT_WINDOW: Final = 64
+"""Attempts one arm may hold from one partition: enough to keep it busy, few enough to be taken back."""
+
+DEFAULT_LEASE_MS: Final = 10_000
+"""An arm renews at a third of it; so two renewals may be lost before the attempt is."""
+
+_REFIRE_MS: Final = 1_000
+"""A timer that fired but was not consumed yet fires again after this long."""
+
+_ARMS_SIGN: Final = ("octolog.results", "octolog.resources")
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedTree:
+    """What must be known of a tree that is over: enough to refuse repeats and to continue its chain.
+
+    Attributes:
+        status: How it ended; ABSENT for a tree that holds refusals alone.
+        seq: Number of its facts.
+        head: Hash of the last one.
+        seen: Fingerprints of commands that had their effect, eight bytes each, joined.
+    """
+
+    status: TreeStatus
+    seq: int
+    head: bytes
+    seen: bytes
+
+
+class ClosedTrees(Protocol):
+    """Trees that are over, by root task id."""
+
+    def get(self, root_id: TaskId) -> ClosedTree | None:
+        """The tree, or None when it never was or is open."""
+
+
+@dataclass(slots=True)
+class OpenTree:
+    """A tree in memory, with its place in the chain.
+
+    Attributes:
+        tree: Its state.
+        seq: Number of its facts.
+        head: Hash of the last one.
+        ready: Ready tasks, with the position and ordinal that give their age.
+        parked: Ready tasks that wait for budget of the same tree.
+    """
+
+    tree: Tree
+    seq: int = 0
+    head: bytes = GENESIS
+    ready: dict[TaskId, tuple[int, int]] = field(default_factory=dict)
+    parked: list[TaskId] = field(default_factory=list)
+
+
+class Shard:
+    """The state of one partition, and the only writer of its facts.
+
+    Args:
+        record: Writes a fact with its link and returns its hash.
+        tell: Hands a command to an arm.
+        closed: Trees that are over.
+        window: Attempts one arm may hold from this partition.
+        lease_ms: How long an arm may stay silent.
+    """
+
+    def __init__(
+        self,
+        record: Callable[[f.Fact, Link], bytes],
+        tell: Callable[[ArmCommand], None],
+        closed: ClosedTrees,
+        *,
+        window: int = DEFAULT_WINDOW,
+        lease_ms: int = DEFAULT_LEASE_MS,
+    ) -> None:
+        self._record, self._tell, self._closed, self._lease_ms = record, tell, closed, lease_ms
+        self._scheduler = Scheduler(window)
+        self._timers: list[tuple[int, int, TimerKind, TaskId, str]] = []
+        self._timer_count = 0
+        self._cause = ("", 0)
+        self._registry = Registry()
+        self._newly_ready: list[tuple[TaskId, TaskId]] = []
+        self.position = 0
+        self.trees: dict[TaskId, OpenTree] = {}
+        self.just_closed: dict[TaskId, ClosedTree] = {}
+        self.touched: dict[TaskId, None] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Ready tasks that no arm holds yet."""
+        return self._scheduler.waiting()
+
+    def react(self, topic: str, offset: int, at_ms: int, command: Input, registry: Registry) -> None:
+        """Decide one input and everything that follows from it in this partition.
+
+        Raises:
+            InvalidContract: For a report that contradicts itself, or that is about no tree of this log.
+        """
+        self._cause, self._registry = (topic, offset), registry
+        self._newly_ready.clear()
+        if not (isinstance(command, TimerFired) and command.kind is TimerKind.REGISTRY):
+            self._one_tree(topic, command, at_ms)
+        self._release(at_ms)
+        if self._newly_ready or isinstance(command, TimerFired):
+            self._defer(at_ms)
+
+    def _one_tree(self, topic: str, command: Input, at_ms: int) -> None:
+        if topic in _ARMS_SIGN:
+            check_report(command)  # type: ignore[arg-type]  # the topic carries reports alone
+        root_id = command.root_task_id
+        entry = self.trees.get(root_id) or self._reopened(root_id)
+        if entry is None:
+            if isinstance(command, TimerFired):
+                return
+            if topic in _ARMS_SIGN:
+                raise InvalidContract("TASK_NOT_FOUND", "root_task_id", f"no task {root_id} in this log")
+            entry = OpenTree(absent(root_id))
+        self._drive(entry, command, at_ms)
+
+    def _drive(self, entry: OpenTree, command: TreeCommand, at_ms: int) -> bool:
+        """Record every fact that follows; True when there was one."""
+        before = entry.seq
+        for fact in decide(entry.tree, command, at_ms):
+            link = Link(
+                entry.tree.root_id,
+                entry.seq,
+                self.position,
+                self._cause[0],
+                self._cause[1],
+                self._registry.offset,
+                entry.head,
+            )
+            self._announce_end(entry.tree, fact)
+            head = self._record(fact, link)
+            self._fold(entry, fact, head, live=True)
+            if isinstance(fact, f.AttemptAssigned):
+                self._tell(_assignment(entry.tree, fact))
+        if entry.seq == before:
+            return False
+        self._file(entry)
+        return True
+
+    def _file(self, entry: OpenTree) -> None:
+        """Keep an open tree in memory; of a closed one, only what the index needs."""
+        root_id = entry.tree.root_id
+        self.touched[root_id] = None
+        if entry.tree.status is TreeStatus.OPEN:
+            self.trees[root_id] = entry
+            self.just_closed.pop(root_id, None)
+        else:
+            self.trees.pop(root_id, None)
+            self.just_closed[root_id] = closed_form(entry)
+
+    def _reopened(self, root_id: TaskId) -> OpenTree | None:
+        known = self.just_closed.get(root_id) or self._closed.get(root_id)
+        if known is None:
+            return None
+        seen = {known.seen[i : i + 8] for i in range(0, len(known.seen), 8)}
+        return OpenTree(Tree(root_id, known.status, seen=seen), known.seq, known.head)
+
+    def _fold(self, entry: OpenTree, fact: f.Fact, head: bytes, *, live: bool) -> None:
+        tree = entry.tree
+        evolve(tree, fact)
+        match fact:
+            case f.AttemptAssigned():
+                entry.ready.pop(fact.task_id, None)
+                attempt = tree.attempts[fact.attempt_id]
+                if live:
+                    self._scheduler.assigned(fact.arm_id)
+                    self._set_timer(attempt.lease_ends_ms, TimerKind.LEASE, tree.root_id, fact.attempt_id)
+            case f.AttemptEnded():
+                if live:
+                    self._scheduler.ended(fact.arm_id)
+                    self._unpark(entry)
+            case f.TaskCompleted():
+                node = tree.nodes.get(fact.task_id)
+                if node is not None and node.dependents:
+                    self._mark_ready(entry, node.dependents, live=live)
+            case f.TaskSubmitted():
+                task_id = fact.contract.task_id
+                self._mark_ready(entry, [task_id, *tree.nodes[task_id].children], live=live)
+            case f.TaskPlanned():
+                self._mark_ready(entry, tree.nodes[fact.task_id].children, live=live)
+            case f.RetryScheduled():
+                if live:
+                    self._set_timer(fact.due_ms, TimerKind.RETRY, tree.root_id, fact.task_id)
+            case f.RetryDue():
+                self._mark_ready(entry, [fact.task_id], live=live)
+            case f.LeaseRenewed() if fact.started and live and fact.attempt_id in tree.attempts:
+                due_ms = tree.attempts[fact.attempt_id].timeout_ends_ms
+                self._set_timer(due_ms or 0, TimerKind.TIMEOUT, tree.root_id, fact.attempt_id)
+            case f.BudgetAmended() if live:
+                self._unpark(entry)
+            case _:
+                pass
+        entry.seq += 1
+        entry.head = head
+        self.position += 1
+
+    def _mark_ready(self, entry: OpenTree, task_ids: Iterable[TaskId], *, live: bool) -> None:
+        for ordinal, task_id in enumerate(task_ids):
+            node = entry.tree.nodes[task_id]
+            if node.status is NodeStatus.READY and task_id not in entry.ready:
+                entry.ready[task_id] = (self.position, ordinal)
+                if live:
+                    self._enqueue(entry, task_id)
+                    self._newly_ready.append((entry.tree.root_id, task_id))
+
+    def _enqueue(self, entry: OpenTree, task_id: TaskId) -> None:
+        position, ordinal = entry.ready[task_id]
+        self._scheduler.ready(entry.tree.root_id, task_id, entry.tree.nodes[task_id].spec, position, ordinal)
+
+    def _unpark(self, entry: OpenTree) -> None:
+        for task_id in entry.parked:
+            if task_id in entry.ready:
+                self._enqueue(entry, task_id)
+        entry.parked.clear()
+
+    def _release(self, at_ms: int) -> None:
+        while (release := self._scheduler.next(self._registry)) is not None:
+            entry = self.trees.get(release.root_id)
+            if entry is None:
+                continue  # the tree ended while its task was queued
+            self._assign(entry, release, at_ms)
+
+    def _assign(self, entry: OpenTree, release: Release, at_ms: int) -> None:
+        arm = self._registry.arms[release.candidates[0].arm_id]
+        command = AssignAttempt(
+            release.task_id,
+            release.candidates[0].arm_id,
+            release.candidates,
+            self._lease_ms,
+            arm.capability.timeout_seconds * 1_000,
+        )
+        if not self._drive(entry, command, at_ms) and release.task_id in entry.ready:
+            entry.parked.append(release.task_id)
+
+    def _defer(self, at_ms: int) -> None:
+        """Say once of every ready task that no arm can take why that is so."""
+        for release in self._scheduler.unroutable(self._registry):
+            entry = self.trees.get(release.root_id)
+            if entry is not None and release.task_id in entry.ready:
+                reason = explain(release.requirement, self._registry)
+                self._drive(entry, DeferRouting(release.task_id, reason), at_ms)
+
+    def _announce_end(self, tree: Tree, fact: f.Fact) -> None:
+        """Tell the arm when an attempt ends without its own word."""
+        if isinstance(fact, f.AttemptEnded) and fact.provenance is None:
+            self._tell(AttemptRevoked(tree.root_id, fact.task_id, fact.attempt_id, fact.arm_id, fact.error or ""))
+
+    # Timers
+
+    def _set_timer(self, due_ms: int, kind: TimerKind, root_id: TaskId, subject: str) -> None:
+        self._timer_count += 1
+        heapq.heappush(self._timers, (due_ms, self._timer_count, kind, root_id, subject))
+
+    def next_due_ms(self) -> int | None:
+        """When the next timer may be due, milliseconds since the epoch."""
+        return self._timers[0][0] if self._timers else None
+
+    def due(self, now_ms: int) -> Iterator[TimerFired]:
+        """Timers whose moment came by `now_ms`; each fires again a little later until its input was consumed."""
+        while self._timers and self._timers[0][0] <= now_ms:
+            _, _, kind, root_id, subject = heapq.heappop(self._timers)
+            due_ms = self._really_due(kind, root_id, subject)
+            if due_ms is None:
+                continue
+            if due_ms <= now_ms:
+                yield TimerFired(kind, root_id, subject, due_ms)
+            self._set_timer(max(due_ms, now_ms + _REFIRE_MS), kind, root_id, subject)
+
+    def _really_due(self, kind: TimerKind, root_id: TaskId, subject: str) -> int | None:
+        entry = self.trees.get(root_id)
+        if entry is None:
+            return None
+        if kind is TimerKind.RETRY:
+            node = entry.tree.nodes.get(TaskId(subject))
+            return node.due_ms if node is not None and node.status is NodeStatus.BACKOFF else None
+        attempt = entry.tree.attempts.get(AttemptId(subject))
+        if attempt is None:
+            return None
+        return attempt.lease_ends_ms if kind is TimerKind.LEASE else attempt.timeout_ends_ms
+
+    # Restore
+
+    def load(self, entry: OpenTree) -> None:
+        """Take an open tree from a snapshot."""
+        self.trees[entry.tree.root_id] = entry
+
+    def refold(self, fact: f.Fact, link: Link, head: bytes) -> None:
+        """Fold a fact read back from the log; one that its tree has folded already changes nothing."""
+        self.position = link.position
+        entry = self.trees.get(link.root_task_id) or self._reopened(link.root_task_id)
+        if entry is None:
+            entry = OpenTree(absent(link.root_task_id))
+        if link.seq >= entry.seq:
+            self._fold(entry, fact, head, live=False)
+            self._file(entry)
+        self.position = link.position + 1
+
+    def resume(self) -> None:
+        """After the last fact was folded: fill the scheduler and the timers from what is open."""
+        for root_id, entry in self.trees.items():
+            for task_id in entry.ready:
+                self._enqueue(entry, task_id)
+            for attempt in entry.tree.attempts.values():
+                self._resume_attempt(root_id, attempt)
+            for node in entry.tree.nodes.values():
+                if node.status is NodeStatus.BACKOFF:
+                    self._set_timer(node.due_ms, TimerKind.RETRY, root_id, node.task_id)
+
+    def _resume_attempt(self, root_id: TaskId, attempt: Attempt) -> None:
+        self._scheduler.assigned(ArmId(attempt.arm_id))
+        self._set_timer(attempt.lease_ends_ms, TimerKind.LEASE, root_id, attempt.attempt_id)
+        if attempt.timeout_ends_ms is not None:
+            self._set_timer(attempt.timeout_ends_ms, TimerKind.TIMEOUT, root_id, attempt.attempt_id)
+
+
+def closed_form(entry: OpenTree) -> ClosedTree:
+    """What the index keeps of a tree that is over."""
+    return ClosedTree(entry.tree.status, entry.seq, entry.head, b"".join(sorted(entry.tree.seen)))
+
+
+def _assignment(tree: Tree, fact: f.AttemptAssigned) -> AttemptAssignment:
+    node = tree.nodes[fact.task_id]
+    spec = node.spec
+    inputs = tuple(
+        StepInput(need.spec.step_id or need.task_id, need.output, need.output_blob)
+        for need in (tree.nodes[task_id] for task_id in node.depends_on)
+    )
+    return AttemptAssignment(
+        root_task_id=tree.root_id,
+        task_id=node.task_id,
+        attempt_id=fact.attempt_id,
+        number=fact.number,
+        arm_id=fact.arm_id,
+        goal=spec.goal,
+        constraints_json=spec.constraints_json,
+        context_json=spec.context_json,
+        acceptance_criteria=spec.acceptance_criteria,
+        inputs=inputs,
+        allowance=fact.allowance,
+        priority=spec.priority,
+        assigned_ms=fact.at_ms,
+        lease_ms=fact.lease_ms,
+        timeout_ms=fact.timeout_ms,
+        security_policy=tree.security_policy,
+    )

@@ -1,0 +1,207 @@
+"""Attempts: assigned, alive, metered, ended, tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from octolog.domain import facts as f
+from octolog.domain.errors import InvalidContract
+from octolog.domain.ids import AttemptId, TaskId, attempt_id
+from octolog.domain.reports import (
+    AttemptHeartbeat,
+    AttemptStarted,
+    ExecutionResult,
+    ModelCallIntended,
+    ResourceUsed,
+    ResultStatus,
+)
+from octolog.domain.retry import delay_ms
+from octolog.domain.rules import MAX_PLANNED_STEPS, check_plan
+from octolog.domain.task import ending
+from octolog.domain.task.commands import AssignAttempt
+from octolog.domain.task.ledger import add, amounts, vector
+from octolog.domain.task.state import Attempt, Node, NodeStatus, Tree, fingerprint
+from octolog.domain.upkeep import TimerFired, TimerKind
+from octolog.domain.values import NOTHING, Amounts, Category, Resource, TaskError, TaskErrorType
+
+_OUTCOMES = {
+    ResultStatus.SUCCESS: f.Outcome.SUCCESS,
+    ResultStatus.FAILURE: f.Outcome.FAILURE,
+    ResultStatus.PARTIAL: f.Outcome.PARTIAL,
+}
+_RENEWAL_SHARE = 4
+"""A heartbeat becomes a fact only when this share of the lease has passed since the last: log less, know enough."""
+
+
+def on_assign(tree: Tree, command: AssignAttempt, at_ms: int) -> Iterator[f.Fact]:
+    """Reserve an allowance and assign; nothing when the task is not ready or must wait for budget."""
+    node = tree.nodes.get(command.task_id)
+    if node is None or tree.closed or node.status is not NodeStatus.READY:
+        return
+    allowance = tree.ledger.grant(node.spec.want, tree.unassigned)
+    if allowance is None:
+        return
+    if allowance.max_time_ms == 0:
+        limit = tree.ledger.limits.max_time_ms or 0
+        yield f.BudgetExhausted(at_ms, Resource.TIME, tree.ledger.used[1], limit)
+        yield from ending.exhaust(tree, f"time: {tree.ledger.used[1]} ms used of {limit}", at_ms)
+        return
+    number = node.attempts + 1
+    wanted = min(command.timeout_ms, node.spec.timeout_ms or command.timeout_ms)
+    yield f.AttemptAssigned(
+        at_ms,
+        node.task_id,
+        attempt_id(node.task_id, number),
+        number,
+        command.arm_id,
+        allowance,
+        command.lease_ms,
+        min(wanted, allowance.max_time_ms or wanted),
+        node.spec.routing_policy,
+        command.candidates,
+    )
+
+
+def on_sign_of_life(tree: Tree, command: AttemptStarted | AttemptHeartbeat, at_ms: int) -> Iterator[f.Fact]:
+    """Renew the lease of a current attempt; signs from other attempts mean nothing."""
+    attempt = tree.attempts.get(command.attempt_id)
+    if attempt is None or attempt.arm_id != command.arm_id:
+        return
+    if isinstance(command, AttemptStarted):
+        if attempt.started_ms is None:
+            yield f.LeaseRenewed(at_ms, attempt.task_id, attempt.attempt_id, command.instance_id, True, "")  # noqa: FBT003
+    elif at_ms - attempt.renewed_ms >= max(1, attempt.lease_ms // _RENEWAL_SHARE):
+        yield f.LeaseRenewed(
+            at_ms, attempt.task_id, attempt.attempt_id, command.instance_id, False, command.note[:500]  # noqa: FBT003
+        )
+
+
+def on_usage(tree: Tree, command: ModelCallIntended | ResourceUsed, at_ms: int) -> Iterator[f.Fact]:
+    """Enter a use into the ledger; warn, and end the tree where it is overdrawn."""
+    attempt = tree.attempts.get(command.attempt_id)
+    if attempt is None or attempt.arm_id != command.arm_id:
+        return
+    number = command.call_number
+    if isinstance(command, ModelCallIntended):
+        if number in attempt.intents or number in attempt.calls_seen:
+            return
+        phase, used = f.UsagePhase.INTENDED, command.at_most
+    else:
+        if number and number in attempt.calls_seen:
+            return
+        phase, used = f.UsagePhase.ACTUAL, command.used
+    # Time is measured from assignment to end, not added up from reports: the ledger would count it twice.
+    metered = Amounts(used.tokens, 0, used.cost_micros, used.calls)
+    yield f.UsageRecorded(at_ms, attempt.task_id, attempt.attempt_id, number, phase, command.model, metered)
+    if phase is f.UsagePhase.ACTUAL:
+        yield from ending.check_budget(tree, at_ms)
+
+
+def on_result(tree: Tree, result: ExecutionResult, at_ms: int) -> Iterator[f.Fact]:
+    """Settle a current attempt and decide what becomes of its task; a late result is a fact that changes nothing."""
+    attempt = tree.attempts.get(result.attempt_id)
+    if attempt is None or attempt.arm_id != result.arm_id:
+        if fingerprint("result", result.attempt_id) not in tree.seen:
+            reason = "the task ended" if tree.closed else "the attempt is not current"
+            yield f.ResultIgnored(
+                at_ms, result.task_id, result.attempt_id, result.arm_id, result.status, reason, result.tokens_used
+            )
+        return
+    node = tree.nodes[attempt.task_id]
+    ended = _judged(attempt, result, at_ms)
+    yield ended
+    yield from ending.check_budget(tree, at_ms)
+    if tree.closed:
+        return
+    if ended.outcome is not f.Outcome.SUCCESS:
+        yield from _after_failure(tree, node, ended, at_ms)
+    elif result.plan:
+        yield f.TaskPlanned(at_ms, node.task_id, result.attempt_id, result.plan)
+    else:
+        yield from ending.complete(tree, node, at_ms)
+
+
+def on_timer(tree: Tree, timer: TimerFired, at_ms: int) -> Iterator[f.Fact]:
+    """End what was silent or ran too long; make ready what waited long enough."""
+    if timer.kind is TimerKind.RETRY:
+        node = tree.nodes.get(TaskId(timer.subject))
+        if node is not None and not tree.closed and node.status is NodeStatus.BACKOFF and at_ms >= node.due_ms:
+            yield f.RetryDue(at_ms, node.task_id)
+        return
+    attempt = tree.attempts.get(AttemptId(timer.subject))
+    if attempt is None:
+        return
+    timeout = attempt.timeout_ends_ms
+    if timeout is not None and at_ms >= timeout:
+        reason = f"ran longer than {attempt.timeout_ms} ms"
+        yield from _expire(tree, attempt, f.Outcome.TIMED_OUT, "EXECUTION_TIMEOUT", reason, at_ms)
+    elif at_ms >= attempt.lease_ends_ms:
+        reason = f"{attempt.arm_id} was silent for {attempt.lease_ms} ms"
+        yield from _expire(tree, attempt, f.Outcome.LOST, "LEASE_EXPIRED", reason, at_ms)
+
+
+def _expire(
+    tree: Tree, attempt: Attempt, outcome: f.Outcome, code: str, reason: str, at_ms: int
+) -> Iterator[f.Fact]:
+    node = tree.nodes[attempt.task_id]
+    ended = ending.stopped(attempt, outcome, code, reason, at_ms)
+    yield ended
+    yield from ending.check_budget(tree, at_ms)
+    if not tree.closed:
+        yield from _after_failure(tree, node, ended, at_ms)
+
+
+def _after_failure(tree: Tree, node: Node, ended: f.AttemptEnded, at_ms: int) -> Iterator[f.Fact]:
+    message = ended.error or "no reason given"
+    if ended.error_code == "BUDGET_EXCEEDED":
+        yield from ending.exhaust(tree, message, at_ms)
+    elif ended.retryable and node.attempts < node.spec.retry.max_attempts:
+        wait_ms = delay_ms(node.spec.retry, ended.attempt_id, node.attempts)
+        yield f.RetryScheduled(at_ms, node.task_id, node.attempts + 1, wait_ms, at_ms + wait_ms)
+    else:
+        code = ended.error_code or "INTERNAL_ERROR"
+        category = Category.TIMEOUT if ended.outcome in (f.Outcome.TIMED_OUT, f.Outcome.LOST) else Category.INTERNAL
+        yield from ending.fail(tree, node, code, category, message, at_ms)
+
+
+def _judged(attempt: Attempt, result: ExecutionResult, at_ms: int) -> f.AttemptEnded:
+    """The attempt's end as reported, with its settlement; a plan that is none makes it a failure."""
+    outcome, error, code = _OUTCOMES[result.status], result.error, result.error_code
+    retryable, task_error = result.retryable, result.task_error
+    fault = _plan_fault(result)
+    if fault is not None:
+        outcome, error, code, retryable = f.Outcome.FAILURE, fault, "INVALID_OUTPUT", True
+        task_error = TaskError(TaskErrorType.INVALID_OUTPUT, fault, violations=(fault,))
+    announced = (0, 0, 0, 0)
+    for intent in attempt.intents.values():
+        announced = add(announced, intent)
+    tokens, _, cost, calls = add(attempt.used, announced)
+    charged = (max(tokens, result.tokens_used), ending.elapsed(attempt, at_ms), cost, calls)
+    return f.AttemptEnded(
+        at_ms=at_ms,
+        task_id=attempt.task_id,
+        attempt_id=attempt.attempt_id,
+        arm_id=attempt.arm_id,
+        outcome=outcome,
+        settled=amounts(charged),
+        unknown=amounts(announced) if announced != vector(NOTHING) else NOTHING,
+        output=result.output,
+        output_blob=result.output_blob,
+        confidence=result.confidence,
+        execution_time_ms=result.execution_time_ms,
+        error=error,
+        error_code=code,
+        retryable=retryable,
+        task_error=task_error,
+        provenance=result.provenance,
+    )
+
+
+def _plan_fault(result: ExecutionResult) -> str | None:
+    if not result.plan:
+        return None
+    try:
+        check_plan("plan", result.plan, MAX_PLANNED_STEPS)
+    except InvalidContract as broken:
+        return str(broken)
+    return None

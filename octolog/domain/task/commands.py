@@ -1,0 +1,47 @@
+"""What a tree can be asked to do: commands from the log, and two the partition's scheduler adds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from octolog.domain.contract import ContractCommand
+from octolog.domain.facts import Candidate
+from octolog.domain.ids import ArmId, TaskId
+from octolog.domain.reports import ArmReport
+from octolog.domain.upkeep import TimerFired
+
+
+@dataclass(frozen=True, slots=True)
+class AssignAttempt:
+    """Give a ready task to an arm. Issued by the scheduler, within the cause that freed the arm.
+
+    Attributes:
+        task_id: The task.
+        arm_id: The arm routing chose.
+        candidates: Every arm that passed the hard filters, best first.
+        lease_ms: How long the arm may stay silent.
+        timeout_ms: The arm's own limit on an attempt.
+    """
+
+    task_id: TaskId
+    arm_id: ArmId
+    candidates: tuple[Candidate, ...]
+    lease_ms: int
+    timeout_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeferRouting:
+    """Say that no arm can take a ready task now.
+
+    Attributes:
+        task_id: The task.
+        reason: Which tag or state is missing.
+    """
+
+    task_id: TaskId
+    reason: str
+
+
+TreeCommand: TypeAlias = ContractCommand | ArmReport | TimerFired | AssignAttempt | DeferRouting

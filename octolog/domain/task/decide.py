@@ -1,0 +1,173 @@
+"""What follows from a command: facts, or nothing.
+
+`decide` is a generator. Whoever drives it folds each fact with `evolve` before it asks for the next, so a
+decision of several facts reads the state each of them leaves behind, and no state is ever copied. It only
+reads: no clock, no randomness, no change. `advance` is the ordinary way to drive it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import assert_never
+
+from octolog.domain import facts as f
+from octolog.domain.contract import (
+    AmendBudget,
+    ApproveTask,
+    CancelTask,
+    ContractCommand,
+    DenyTask,
+    SubmitTask,
+)
+from octolog.domain.digest import contract_digest
+from octolog.domain.errors import InvalidContract
+from octolog.domain.ids import TaskId
+from octolog.domain.reports import AttemptHeartbeat, AttemptStarted, ExecutionResult, ModelCallIntended, ResourceUsed
+from octolog.domain.rules import check_command
+from octolog.domain.task import attempts, ending
+from octolog.domain.task.commands import AssignAttempt, DeferRouting, TreeCommand
+from octolog.domain.task.evolve import evolve, rejection_mark
+from octolog.domain.task.ledger import add, bounds
+from octolog.domain.task.state import Tree, TreeStatus, fingerprint
+from octolog.domain.upkeep import TimerFired
+from octolog.domain.values import Category
+
+MAX_DEPTH = 5
+"""Deepest nesting of subtasks. Source: facts.md 2.12."""
+
+
+def decide(tree: Tree, command: TreeCommand, at_ms: int) -> Iterator[f.Fact]:
+    """Yield the facts that follow from a command, each to be folded before the next is asked for.
+
+    Args:
+        tree: The state; read, never changed here.
+        command: What is asked.
+        at_ms: The input record's timestamp, milliseconds since the epoch, the broker's clock.
+    """
+    match command:
+        case ExecutionResult():
+            yield from attempts.on_result(tree, command, at_ms)
+        case AssignAttempt():
+            yield from attempts.on_assign(tree, command, at_ms)
+        case SubmitTask() | CancelTask() | ApproveTask() | DenyTask() | AmendBudget():
+            yield from _on_request(tree, command, at_ms)
+        case AttemptStarted() | AttemptHeartbeat():
+            yield from attempts.on_sign_of_life(tree, command, at_ms)
+        case ModelCallIntended() | ResourceUsed():
+            yield from attempts.on_usage(tree, command, at_ms)
+        case TimerFired():
+            yield from attempts.on_timer(tree, command, at_ms)
+        case DeferRouting(task_id=task_id, reason=reason):
+            node = tree.nodes.get(task_id)
+            if node is not None and not node.deferred:
+                yield f.RoutingDeferred(at_ms, task_id, reason)
+        case _:
+            assert_never(command)
+
+
+def advance(tree: Tree, command: TreeCommand, at_ms: int) -> list[f.Fact]:
+    """Decide, fold every fact into `tree`, and return them."""
+    facts = []
+    for fact in decide(tree, command, at_ms):
+        evolve(tree, fact)
+        facts.append(fact)
+    return facts
+
+
+def _on_request(tree: Tree, command: ContractCommand, at_ms: int) -> Iterator[f.Fact]:
+    try:
+        check_command(command)
+        match command:
+            case SubmitTask():
+                yield from _submit(tree, command, at_ms)
+            case CancelTask():
+                yield from _cancel(tree, command, at_ms)
+            case AmendBudget():
+                yield from _amend(tree, command, at_ms)
+            case ApproveTask() | DenyTask():
+                _open(tree, command.root_task_id)
+                raise InvalidContract("NOTHING_TO_APPROVE", "task_id", f"{command.task_id} waits for nobody")
+            case _:
+                assert_never(command)
+    except InvalidContract as broken:
+        refusal = _refusal(command, broken, at_ms)
+        if rejection_mark(refusal) not in tree.seen:
+            yield refusal
+
+
+def _submit(tree: Tree, command: SubmitTask, at_ms: int) -> Iterator[f.Fact]:
+    contract = command.contract
+    digest = contract_digest(contract)
+    if fingerprint("submit", contract.task_id, digest) in tree.seen:
+        return
+    if contract.parent_task_id is None:
+        if tree.status is not TreeStatus.ABSENT:
+            raise InvalidContract("DUPLICATE_TASK_ID", "task_id", f"{contract.task_id} exists with other content")
+    else:
+        _check_subtask(tree, command)
+    yield f.TaskSubmitted(at_ms, contract, digest, command.submitted_by)
+
+
+def _check_subtask(tree: Tree, command: SubmitTask) -> None:
+    contract = command.contract
+    _open(tree, command.root_task_id)
+    if contract.task_id in tree.nodes:
+        raise InvalidContract("DUPLICATE_TASK_ID", "task_id", f"{contract.task_id} exists with other content")
+    parent = tree.nodes.get(TaskId(contract.parent_task_id or ""))
+    if parent is None:
+        raise InvalidContract("UNKNOWN_PARENT", "parent_task_id", f"no task {contract.parent_task_id} in this tree")
+    if parent.status in ending.OVER:
+        raise InvalidContract("PARENT_ENDED", "parent_task_id", f"{parent.task_id} is {parent.status.lower()}")
+    if parent.depth + 1 > MAX_DEPTH:
+        raise InvalidContract("TOO_DEEP", "parent_task_id", f"subtasks nest at most {MAX_DEPTH} deep")
+
+
+def _cancel(tree: Tree, command: CancelTask, at_ms: int) -> Iterator[f.Fact]:
+    if tree.status is TreeStatus.CANCELLED:
+        return
+    _open(tree, command.root_task_id)
+    yield from ending.cancel_attempts(tree, f"cancelled: {command.reason}", at_ms)
+    yield f.TaskCancelled(
+        at_ms,
+        tree.root_id,
+        command.reason,
+        command.requested_by,
+        ending.completed_steps(tree),
+        ending.used(tree),
+    )
+
+
+def _amend(tree: Tree, command: AmendBudget, at_ms: int) -> Iterator[f.Fact]:
+    if fingerprint("amend", repr(command.limits), command.amended_by, command.reason) in tree.seen:
+        return
+    _open(tree, command.root_task_id)
+    taken = add(tree.ledger.settled, tree.ledger.reserved)
+    for name, limit, held in zip(("tokens", "time_ms", "cost_micros", "calls"), bounds(command.limits), taken, strict=True):
+        if limit is not None and limit < held:
+            raise InvalidContract("INVALID_BUDGET", f"limits.{name}", f"{limit} is below the {held} used and reserved")
+    yield f.BudgetAmended(at_ms, command.limits, command.amended_by, command.reason)
+    yield from ending.check_budget(tree, at_ms)
+
+
+def _open(tree: Tree, root_id: TaskId) -> None:
+    if tree.status is TreeStatus.ABSENT:
+        raise InvalidContract("TASK_NOT_FOUND", "root_task_id", f"no task {root_id}")
+    if tree.closed:
+        raise InvalidContract("TASK_ENDED", "root_task_id", f"{root_id} is {tree.status.lower()}")
+
+
+def _refusal(command: ContractCommand, broken: InvalidContract, at_ms: int) -> f.RequestRejected:
+    match command:
+        case SubmitTask(contract=contract, submitted_by=who):
+            task_id = contract.task_id
+        case CancelTask(root_task_id=task_id, requested_by=who) | AmendBudget(root_task_id=task_id, amended_by=who):
+            pass
+        case ApproveTask(task_id=task_id, approved_by=who) | DenyTask(task_id=task_id, denied_by=who):
+            pass
+        case _:
+            assert_never(command)
+    missing = broken.code in ("TASK_NOT_FOUND", "UNKNOWN_PARENT")
+    category = Category.NOT_FOUND if missing else Category.VALIDATION
+    return f.RequestRejected(
+        at_ms, TaskId(task_id[:255]), command.schema_name, broken.code, category, broken.field, broken.message, who
+    )

@@ -1,0 +1,125 @@
+"""How tasks end: completed upwards, failed as a whole, out of budget."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Final
+
+from octolog.domain import facts as f
+from octolog.domain.ids import TaskId
+from octolog.domain.task.ledger import Vector, add, amounts
+from octolog.domain.task.state import Attempt, Node, NodeStatus, Tree
+from octolog.domain.values import Amounts, Category
+
+OVER: Final = (NodeStatus.COMPLETED, NodeStatus.FAILED, NodeStatus.CANCELLED)
+
+
+def complete(tree: Tree, node: Node, at_ms: int) -> Iterator[f.Fact]:
+    """Complete a task whose own work is done, and every ancestor that waited for it alone."""
+    here: Node | None = node
+    while here is not None and here.open_children == 0:
+        yield _completed(tree, here, at_ms)
+        parent = tree.nodes.get(here.parent) if here.parent is not None else None
+        here = parent if parent is not None and parent.status is NodeStatus.WAITING else None
+
+
+def fail(tree: Tree, node: Node, code: str, category: Category, message: str, at_ms: int) -> Iterator[f.Fact]:
+    """Fail a task, and with it the tree: what still runs is cancelled, what was completed stays citable."""
+    yield from cancel_attempts(tree, f"{node.task_id} failed", at_ms)
+    if node.task_id != tree.root_id:
+        yield f.TaskFailed(at_ms, node.task_id, code, category, message, None, (), used(tree))
+    failed_step = None if node.task_id == tree.root_id else node.task_id
+    yield f.TaskFailed(
+        at_ms, tree.root_id, code, category, message, failed_step, completed_steps(tree), used(tree)
+    )
+
+
+def check_budget(tree: Tree, at_ms: int) -> Iterator[f.Fact]:
+    """Warn of what is nearly spent; end the tree when something is overdrawn."""
+    if tree.closed:
+        return
+    for resource, spent, limit in tree.ledger.warnings_due():
+        yield f.BudgetWarned(at_ms, resource, spent, limit)
+    overdrawn = tree.ledger.overdrawn()
+    if overdrawn is not None:
+        yield f.BudgetExhausted(at_ms, *overdrawn)
+        resource, spent, limit = overdrawn
+        yield from exhaust(tree, f"{resource.lower()}: {spent} used of {limit}", at_ms)
+
+
+def exhaust(tree: Tree, message: str, at_ms: int) -> Iterator[f.Fact]:
+    """End the tree because its budget is spent. Never retried, never decomposed."""
+    root = tree.nodes[tree.root_id]
+    yield from fail(tree, root, "BUDGET_EXCEEDED", Category.RESOURCE_EXHAUSTED, message, at_ms)
+
+
+def cancel_attempts(tree: Tree, reason: str, at_ms: int) -> Iterator[f.Fact]:
+    """End every open attempt, in the order they were assigned."""
+    for attempt in list(tree.attempts.values()):
+        yield stopped(attempt, f.Outcome.CANCELLED, "CANCELLED", reason, at_ms)
+
+
+def stopped(attempt: Attempt, outcome: f.Outcome, code: str, reason: str, at_ms: int) -> f.AttemptEnded:
+    """The end of an attempt nobody reported on: charged its known use, and at most what its intents prove."""
+    announced: Vector = (0, 0, 0, 0)
+    for intent in attempt.intents.values():
+        announced = add(announced, intent)
+    charged = add(add(attempt.used, announced), (0, elapsed(attempt, at_ms), 0, 0))
+    return f.AttemptEnded(
+        at_ms=at_ms,
+        task_id=attempt.task_id,
+        attempt_id=attempt.attempt_id,
+        arm_id=attempt.arm_id,
+        outcome=outcome,
+        settled=amounts(charged),
+        unknown=amounts(announced),
+        output="",
+        output_blob=None,
+        confidence=0.0,
+        execution_time_ms=attempt.timeout_ms if outcome is f.Outcome.TIMED_OUT else 0,
+        error=reason,
+        error_code=code,
+        retryable=outcome is not f.Outcome.CANCELLED,
+        task_error=None,
+        provenance=None,
+    )
+
+
+def elapsed(attempt: Attempt, at_ms: int) -> int:
+    """Working time charged: from assignment to now, and never beyond the time reserved for it."""
+    passed = max(0, at_ms - attempt.assigned_ms)
+    return min(passed, attempt.reserved[1]) if attempt.reserved[1] else passed
+
+
+def completed_steps(tree: Tree) -> tuple[TaskId, ...]:
+    """Tasks completed so far, in the order they joined the tree."""
+    return tuple(node.task_id for node in tree.nodes.values() if node.status is NodeStatus.COMPLETED)
+
+
+def used(tree: Tree) -> Amounts:
+    """What the tree used in all."""
+    return amounts(tree.ledger.used)
+
+
+def _completed(tree: Tree, node: Node, at_ms: int) -> f.TaskCompleted:
+    is_root = node.parent is None
+    if not node.planned:
+        output, blob = (node.output, node.output_blob) if is_root else ("", None)
+        return f.TaskCompleted(at_ms, node.task_id, node.output_of, output, blob)
+    last = [tree.nodes[child] for child in node.children if not tree.nodes[child].dependents]
+    if len(last) == 1:
+        only = last[0]
+        return f.TaskCompleted(at_ms, node.task_id, only.output_of, only.output, only.output_blob)
+    joined = {child.spec.step_id or child.task_id: _value(child) for child in last}
+    output = json.dumps(joined, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return f.TaskCompleted(at_ms, node.task_id, None, output, None)
+
+
+def _value(node: Node) -> object:
+    if node.output_blob is not None:
+        return {"sha256": node.output_blob.sha256, "size_bytes": node.output_blob.size_bytes}
+    try:
+        return json.loads(node.output) if node.output else None
+    except (ValueError, RecursionError):
+        return node.output

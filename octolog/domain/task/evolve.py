@@ -1,0 +1,265 @@
+"""What a fact changes. Total: no rule, no refusal and no exception, for any history; it already happened."""
+
+from __future__ import annotations
+
+from typing import Final, assert_never
+
+from octolog.domain import facts as f
+from octolog.domain.contract import Step, TaskContract
+from octolog.domain.ids import TaskId, step_task_id
+from octolog.domain.task.ledger import add, reserved_by, subtract, vector
+from octolog.domain.task.state import Attempt, Node, NodeStatus, Spec, Tree, TreeStatus, fingerprint
+from octolog.domain.values import NO_LIMITS
+
+_NEEDS_ATTEMPT: Final = (NodeStatus.BLOCKED, NodeStatus.READY, NodeStatus.BACKOFF)
+_OVER: Final = (NodeStatus.COMPLETED, NodeStatus.FAILED, NodeStatus.CANCELLED)
+
+
+def evolve(tree: Tree, fact: f.Fact) -> Tree:  # noqa: C901, PLR0912 -- one case per fact, that is the point
+    """Fold one fact into the tree, in place, and return it."""
+    match fact:
+        case f.AttemptEnded():
+            _attempt_ended(tree, fact)
+        case f.AttemptAssigned():
+            _attempt_assigned(tree, fact)
+        case f.TaskCompleted():
+            _task_completed(tree, fact)
+        case f.TaskSubmitted():
+            _task_submitted(tree, fact)
+        case f.LeaseRenewed():
+            _lease_renewed(tree, fact)
+        case f.UsageRecorded():
+            _usage_recorded(tree, fact)
+        case f.RetryScheduled():
+            if node := tree.nodes.get(fact.task_id):
+                _set(tree, node, NodeStatus.BACKOFF)
+                node.due_ms = fact.due_ms
+        case f.RetryDue():
+            if node := tree.nodes.get(fact.task_id):
+                _set(tree, node, NodeStatus.READY)
+        case f.TaskPlanned():
+            _task_planned(tree, fact)
+        case f.TaskFailed():
+            _task_over(tree, fact.task_id, NodeStatus.FAILED, TreeStatus.FAILED)
+        case f.TaskCancelled():
+            _task_over(tree, fact.task_id, NodeStatus.CANCELLED, TreeStatus.CANCELLED)
+        case f.RoutingDeferred():
+            if node := tree.nodes.get(fact.task_id):
+                node.deferred = True
+        case f.BudgetWarned():
+            tree.ledger.warned.append(fact.resource)
+        case f.BudgetExhausted():
+            tree.ledger.exhausted = fact.resource
+        case f.BudgetAmended():
+            tree.ledger.limits = fact.limits
+            tree.ledger.warned.clear()
+            tree.seen.add(fingerprint("amend", repr(fact.limits), fact.amended_by, fact.reason))
+        case f.RequestRejected():
+            tree.seen.add(rejection_mark(fact))
+        case f.ResultIgnored():
+            tree.seen.add(fingerprint("result", fact.attempt_id))
+        case _:
+            assert_never(fact)
+    return tree
+
+
+def rejection_mark(fact: f.RequestRejected) -> bytes:
+    """Fingerprint of a refusal, so that the same request is refused once."""
+    return fingerprint("rejected", fact.command, fact.task_id, fact.code, fact.message)
+
+
+def _set(tree: Tree, node: Node, status: NodeStatus) -> None:
+    tree.unassigned += (status in _NEEDS_ATTEMPT) - (node.status in _NEEDS_ATTEMPT)
+    node.status = status
+
+
+def _join(tree: Tree, node: Node) -> None:
+    tree.nodes[node.task_id] = node
+    tree.unassigned += node.status in _NEEDS_ATTEMPT
+    parent = tree.nodes.get(node.parent) if node.parent is not None else None
+    if parent is not None:
+        parent.children.append(node.task_id)
+        parent.open_children += 1
+
+
+def _task_submitted(tree: Tree, fact: f.TaskSubmitted) -> None:
+    contract = fact.contract
+    if tree.status is TreeStatus.ABSENT:
+        tree.status = TreeStatus.OPEN
+        tree.ledger.limits = contract.budget
+        tree.security_policy = contract.security_policy or "default"
+    tree.seen.add(fingerprint("submit", contract.task_id, fact.contract_digest))
+    parent = tree.nodes.get(contract.parent_task_id) if contract.parent_task_id else None
+    node = Node(
+        task_id=contract.task_id,
+        parent=None if parent is None else parent.task_id,
+        spec=_contract_spec(contract, root=parent is None),
+        depth=0 if parent is None else parent.depth + 1,
+        status=NodeStatus.WAITING if contract.steps else NodeStatus.READY,
+        planned=bool(contract.steps),
+    )
+    _join(tree, node)
+    _add_steps(tree, node, contract.steps)
+
+
+def _task_planned(tree: Tree, fact: f.TaskPlanned) -> None:
+    if node := tree.nodes.get(fact.task_id):
+        node.planned = True
+        _set(tree, node, NodeStatus.WAITING)
+        _add_steps(tree, node, fact.steps)
+
+
+def _add_steps(tree: Tree, parent: Node, steps: tuple[Step, ...]) -> None:
+    for step in steps:
+        task_id = step_task_id(parent.task_id, step.step_id)
+        needs = tuple(step_task_id(parent.task_id, name) for name in step.depends_on)
+        known = [tree.nodes[need] for need in needs if need in tree.nodes]
+        waiting_on = sum(need.status not in _OVER for need in known)
+        _join(
+            tree,
+            Node(
+                task_id=task_id,
+                parent=parent.task_id,
+                spec=_step_spec(parent.spec, step),
+                depth=parent.depth + 1,
+                status=NodeStatus.BLOCKED if waiting_on else NodeStatus.READY,
+                depends_on=needs,
+                waiting_on=waiting_on,
+            ),
+        )
+        for need in known:
+            need.dependents.append(task_id)
+
+
+def _attempt_assigned(tree: Tree, fact: f.AttemptAssigned) -> None:
+    reserved = reserved_by(fact.allowance)
+    tree.ledger.reserved = add(tree.ledger.reserved, reserved)
+    tree.attempts[fact.attempt_id] = Attempt(
+        attempt_id=fact.attempt_id,
+        task_id=fact.task_id,
+        number=fact.number,
+        arm_id=fact.arm_id,
+        reserved=reserved,
+        assigned_ms=fact.at_ms,
+        started_ms=None,
+        renewed_ms=fact.at_ms,
+        lease_ms=fact.lease_ms,
+        timeout_ms=fact.timeout_ms,
+    )
+    if node := tree.nodes.get(fact.task_id):
+        _set(tree, node, NodeStatus.ASSIGNED)
+        node.attempts = fact.number
+        node.current = fact.attempt_id
+        node.deferred = False
+
+
+def _lease_renewed(tree: Tree, fact: f.LeaseRenewed) -> None:
+    attempt = tree.attempts.get(fact.attempt_id)
+    if attempt is None:
+        return
+    attempt.renewed_ms = fact.at_ms
+    if fact.started:
+        attempt.started_ms = fact.at_ms
+        if node := tree.nodes.get(fact.task_id):
+            _set(tree, node, NodeStatus.RUNNING)
+
+
+def _usage_recorded(tree: Tree, fact: f.UsageRecorded) -> None:
+    attempt = tree.attempts.get(fact.attempt_id)
+    if attempt is None:
+        return
+    used = vector(fact.amounts)
+    announced = attempt.intents.pop(fact.call_number, None)
+    if announced is not None:
+        tree.ledger.running = subtract(tree.ledger.running, announced)
+    if fact.phase is f.UsagePhase.INTENDED:
+        attempt.intents[fact.call_number] = used
+    else:
+        attempt.used = add(attempt.used, used)
+        if fact.call_number:
+            attempt.calls_seen.append(fact.call_number)
+    tree.ledger.running = add(tree.ledger.running, used)
+
+
+def _attempt_ended(tree: Tree, fact: f.AttemptEnded) -> None:
+    if fact.provenance is not None:
+        tree.seen.add(fingerprint("result", fact.attempt_id))
+    attempt = tree.attempts.pop(fact.attempt_id, None)
+    ledger = tree.ledger
+    ledger.settled = add(ledger.settled, vector(fact.settled))
+    if attempt is not None:
+        ledger.reserved = subtract(ledger.reserved, attempt.reserved)
+        ledger.running = subtract(ledger.running, attempt.used)
+        for announced in attempt.intents.values():
+            ledger.running = subtract(ledger.running, announced)
+    node = tree.nodes.get(fact.task_id)
+    if node is None:
+        return
+    node.current = None
+    if fact.outcome in (f.Outcome.SUCCESS, f.Outcome.PARTIAL):
+        node.output, node.output_blob, node.output_of = fact.output, fact.output_blob, fact.attempt_id
+    # Until the next fact says more: a success waits for its children, anything else for a retry or the end.
+    _set(tree, node, NodeStatus.WAITING)
+
+
+def _task_completed(tree: Tree, fact: f.TaskCompleted) -> None:
+    node = tree.nodes.get(fact.task_id)
+    if node is None:
+        return
+    _set(tree, node, NodeStatus.COMPLETED)
+    if fact.output or fact.output_blob is not None:
+        node.output, node.output_blob = fact.output, fact.output_blob
+    if fact.attempt_id is not None:
+        node.output_of = fact.attempt_id
+    for task_id in node.dependents:
+        dependent = tree.nodes[task_id]
+        dependent.waiting_on -= 1
+        if dependent.waiting_on == 0 and dependent.status is NodeStatus.BLOCKED:
+            _set(tree, dependent, NodeStatus.READY)
+    if node.parent is None:
+        tree.status = TreeStatus.COMPLETED
+    elif parent := tree.nodes.get(node.parent):
+        parent.open_children -= 1
+
+
+def _task_over(tree: Tree, task_id: TaskId, status: NodeStatus, closing: TreeStatus) -> None:
+    if node := tree.nodes.get(task_id):
+        _set(tree, node, status)
+    if task_id == tree.root_id:
+        tree.status = closing
+
+
+def _contract_spec(contract: TaskContract, *, root: bool) -> Spec:
+    return Spec(
+        goal=contract.goal,
+        constraints_json=contract.constraints_json,
+        context_json=contract.context_json,
+        acceptance_criteria=contract.acceptance_criteria,
+        assigned_arm=contract.assigned_arm,
+        required_capabilities=contract.required_capabilities,
+        max_cost_tier=contract.max_cost_tier,
+        routing_policy=contract.routing_policy,
+        # A root's budget is the ledger's; as a want it would be reserved whole by the first attempt.
+        want=NO_LIMITS if root else contract.budget,
+        priority=contract.priority,
+        timeout_ms=contract.timeout_ms,
+        retry=contract.retry,
+    )
+
+
+def _step_spec(parent: Spec, step: Step) -> Spec:
+    return Spec(
+        goal=step.goal,
+        step_id=step.step_id,
+        constraints_json=parent.constraints_json,
+        context_json=step.context_json,
+        acceptance_criteria=step.acceptance_criteria,
+        assigned_arm=step.assigned_arm,
+        required_capabilities=step.required_capabilities,
+        max_cost_tier=parent.max_cost_tier if step.max_cost_tier is None else step.max_cost_tier,
+        routing_policy=parent.routing_policy,
+        want=step.budget,
+        priority=parent.priority if step.priority is None else step.priority,
+        timeout_ms=parent.timeout_ms if step.timeout_ms is None else step.timeout_ms,
+        retry=parent.retry,
+    )

@@ -36,9 +36,8 @@ _PLACEHOLDER: Final = re.compile(
     r"<[A-Za-z/][^<>\n]*>|\{\{|\{%|\$\{\{|\[\[|^\s*[%!]{1,2}\w|^@@|^[-+](?![-+\d.])\S?", re.MULTILINE
 )
 _JSON_COMMENT: Final = re.compile(r"^\s*(?://|/\*|#)|[,{}\[\]\"\d]\s+(?://|#)", re.MULTILINE)
-_SIGNATURE: Final = re.compile(
-    r"^\s*(?:class\s+|(?:async\s+)?def\s+)?[\w.]+(?:\[.*\])?\(.*(?:\)\s*(?:->.*)?:?)?\s*$"
-)
+# A call spelled with types, as reference manuals print it.
+_SIGNATURE: Final = re.compile(r"^\s*[\w.]+(?:\[.*\])?\([^()]*(?:\)\s*->.*|\w:\s[^()]*\))\s*$")
 _TERMINAL: Final = re.compile(r"[➤\u276f•│└├─✓✔]")  # drawn by programs: the block shows their output
 _CONTINUATION: Final = re.compile(
     r"^\s*(?:else|elif\b.*|except\b.*|finally|case\b.*)\s*:|^\s*\$\s|^\s*[)\]}]"

@@ -36,7 +36,9 @@ class _InstallFailed(Exception):
     """A peer's pinned packages could not be installed."""
 
 
-def run_peer(name: str, script: str, *args: str, timeout_s: float = RUN_TIMEOUT_S, checkout: bool = False) -> Result:
+def run_peer(
+    name: str, script: str, *args: str, timeout_s: float = RUN_TIMEOUT_S, checkout: bool = False
+) -> Result:
     """Run `benches/peers/<name>/<script>` and return the last JSON object it prints.
 
     Args:
@@ -83,7 +85,9 @@ def _cache() -> Path:
 
 
 def _install(name: str, folder: Path, python: Path, requirements: Path) -> None:
-    uv = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+    uv = shutil.which(
+        "uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    )
     if uv:
         commands = [
             [uv, "venv", "--quiet", "--python", sys.executable, str(folder)],
@@ -106,7 +110,12 @@ def _install(name: str, folder: Path, python: Path, requirements: Path) -> None:
 def _run(command: list[str], environ: dict[str, str], timeout_s: float) -> Result:
     # Its own session: a peer forks workers, and a bound that leaves those behind would be none.
     with subprocess.Popen(
-        command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as process:
         try:
             out, err = process.communicate(timeout=timeout_s)
@@ -143,4 +152,6 @@ def _parse(out: str) -> Result:
 
 
 if __name__ == "__main__":
-    print(json.dumps(run_peer(sys.argv[1], sys.argv[2], *sys.argv[3:], checkout=sys.argv[1].endswith("_eos"))))
+    print(
+        json.dumps(run_peer(sys.argv[1], sys.argv[2], *sys.argv[3:], checkout=sys.argv[1].endswith("_eos")))
+    )

@@ -21,16 +21,17 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "benches")]
 
+from _peers import environment_of  # noqa: E402
 from confluent_kafka import Consumer, Producer  # noqa: E402
 from confluent_kafka.admin import AdminClient, NewTopic  # noqa: E402
 
-from _peers import environment_of  # noqa: E402
 from deploy.kafka import EmbeddedKafka  # noqa: E402
 
 PARTITIONS: Final = 2
 KEYS: Final = 50
 RECORDS: Final = 4000
 WAIT_S: Final = 40.0
+QUIET_S: Final = 8.0  # longer than a takeover
 TOPICS: Final = ("octolog.contracts", "octolog.results", "octolog.tasks")
 
 
@@ -64,7 +65,7 @@ def _check(name: str, servers: str, state: Path) -> dict[str, object]:
         _produce(servers, range(RECORDS // 2, RECORDS))
         engine = _start(name, servers, state)
         _read(reader, seen, RECORDS)
-        _read(reader, seen, RECORDS + 1, wait_s=3.0)  # a repeat would arrive after the last
+        _read_until_quiet(reader, seen)  # repeats count towards RECORDS, so that reaching it is not the end
     finally:
         _signal(engine, signal.SIGTERM)
         reader.close()
@@ -75,7 +76,9 @@ def _produce(servers: str, numbers: range) -> None:
     producer = Producer({"bootstrap.servers": servers, "enable.idempotence": True})
     for number in numbers:
         topic = TOPICS[number % 2]
-        producer.produce(topic, key=f"tree-{number % KEYS}", value=f"record-{number}", partition=number % KEYS % PARTITIONS)
+        producer.produce(
+            topic, key=f"tree-{number % KEYS}", value=f"record-{number}", partition=number % KEYS % PARTITIONS
+        )
         producer.poll(0)
     producer.flush(WAIT_S)
 
@@ -83,7 +86,16 @@ def _produce(servers: str, numbers: range) -> None:
 def _start(name: str, servers: str, state: Path) -> subprocess.Popen[bytes]:
     paths = os.pathsep.join([str(ROOT / "benches/peers/shared"), str(ROOT)])
     command = [str(environment_of(name)), str(ROOT / "benches/peers" / name / "engine.py")]
-    options = ["--bootstrap-servers", servers, "--group", "peer", "--state-dir", str(state), "--partitions", str(PARTITIONS)]
+    options = [
+        "--bootstrap-servers",
+        servers,
+        "--group",
+        "peer",
+        "--state-dir",
+        str(state),
+        "--partitions",
+        str(PARTITIONS),
+    ]
     environ = {**os.environ, "PYTHONPATH": paths}
     return subprocess.Popen([*command, *options], env=environ, stdout=sys.stderr, start_new_session=True)
 
@@ -99,12 +111,14 @@ def _signal(engine: subprocess.Popen[bytes], number: signal.Signals) -> None:
 
 
 def _reader(servers: str) -> Consumer:
-    reader = Consumer({
-        "bootstrap.servers": servers,
-        "group.id": "check",
-        "isolation.level": "read_committed",
-        "auto.offset.reset": "earliest",
-    })
+    reader = Consumer(
+        {
+            "bootstrap.servers": servers,
+            "group.id": "check",
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",
+        }
+    )
     reader.subscribe([TOPICS[2]])
     return reader
 
@@ -117,6 +131,13 @@ def _read(reader: Consumer, seen: list[tuple[bytes, bytes]], count: int, wait_s:
                 seen.append((message.key(), message.value()))
 
 
+def _read_until_quiet(reader: Consumer, seen: list[tuple[bytes, bytes]]) -> None:
+    before = -1
+    while before != len(seen):
+        before = len(seen)
+        _read(reader, seen, sys.maxsize, wait_s=QUIET_S)
+
+
 def _judge(seen: list[tuple[bytes, bytes]]) -> dict[str, object]:
     """Each key's facts must carry 1, 2, ... in order, and each record's own number once."""
     numbers: dict[bytes, list[int]] = collections.defaultdict(list)
@@ -125,8 +146,12 @@ def _judge(seen: list[tuple[bytes, bytes]]) -> dict[str, object]:
         numbers[key].append(int(value.split()[0]))
     in_order = all(found == list(range(1, len(found) + 1)) for found in numbers.values())
     lost, repeated = RECORDS - len(records), sum(records.values()) - len(records)
-    return {"lost": lost, "repeated": repeated, "state_in_order": in_order,
-            "exactly_once": in_order and not lost and not repeated}
+    return {
+        "lost": lost,
+        "repeated": repeated,
+        "state_in_order": in_order,
+        "exactly_once": in_order and not lost and not repeated,
+    }
 
 
 if __name__ == "__main__":

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Final
 
 _COMMAND_TIMEOUT_S: Final = 60
-_DEBIAN_HOME: Final = Path("/usr/lib/postgresql")  # Debian keeps initdb and pg_ctl off PATH, one folder per major version
+_DEBIAN_HOME: Final = Path(
+    "/usr/lib/postgresql"
+)  # Debian keeps initdb and pg_ctl off PATH, one folder per major version
 
 # Debian's defaults, given the memory of a small server. Commits stay synchronous. No checkpoint falls into a run.
 _SETTINGS: Final = {
@@ -52,7 +54,12 @@ def running(binaries: Path, *, fsync: bool) -> Iterator[str]:
     """
     folder = Path(tempfile.mkdtemp(prefix="octolog-peer-pg-"))
     data, port = folder / "data", _free_port()
-    settings = {**_SETTINGS, "port": str(port), "fsync": "on" if fsync else "off", "unix_socket_directories": str(folder)}
+    settings = {
+        **_SETTINGS,
+        "port": str(port),
+        "fsync": "on" if fsync else "off",
+        "unix_socket_directories": str(folder),
+    }
     switches = " ".join(f"-c {name}={value}" for name, value in settings.items())
     try:
         _hand_over(folder)
@@ -92,4 +99,6 @@ def _run(command: Sequence[str | Path]) -> None:
         )
         if done.returncode:
             log.seek(0)
-            raise RuntimeError(f"{Path(command[0]).name} failed: {log.read().decode(errors='replace').strip()}")
+            raise RuntimeError(
+                f"{Path(command[0]).name} failed: {log.read().decode(errors='replace').strip()}"
+            )

@@ -127,7 +127,9 @@ def check_recorded(url: str, load: Load) -> None:
     expected = len(STEPS) * (load.tasks + load.processes * WARM_UP_TASKS)
     table = "operation_outputs" if url.startswith("sqlite") else "dbos.operation_outputs"
     with sa.create_engine(url).connect() as connection:
-        found = connection.execute(sa.text(f"SELECT count(*) FROM {table} WHERE length(output) >= 200")).scalar()  # noqa: S608
+        found = connection.execute(
+            sa.text(f"SELECT count(*) FROM {table} WHERE length(output) >= 200")
+        ).scalar()
     if found != expected:
         raise RuntimeError(f"{found} steps recorded, {expected} expected")
 
@@ -145,9 +147,19 @@ def main() -> None:
             print(json.dumps({"skipped": "PostgreSQL is not installed (Debian: apt-get install postgresql)"}))
             return
         url, name = store
-        shares = measure(load, lambda slot: open_worker(url, load, queued=options.start == "queue", slot=slot))
+        shares = measure(
+            load, lambda slot: open_worker(url, load, queued=options.start == "queue", slot=slot)
+        )
         check_recorded(url, load)
-        report(shares, load, peer="dbos", version=version("dbos"), store=name, start=options.start, sync=options.sync)
+        report(
+            shares,
+            load,
+            peer="dbos",
+            version=version("dbos"),
+            store=name,
+            start=options.start,
+            sync=options.sync,
+        )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,9 @@ from typing import Final
 import faust
 from decider import DECIDERS, Record, arguments
 
-SESSION_TIMEOUT_S: Final = 6.0  # the default, 60 s, is how long a killed engine would keep its partitions from its successor
+SESSION_TIMEOUT_S: Final = (
+    6.0  # the default, 60 s, is how long a killed engine would keep its partitions from its successor
+)
 BUFFERED_RECORDS: Final = 16_384  # the default, 4,096, starves a fast stream
 
 
@@ -60,7 +62,9 @@ def _add_agent(app: faust.App, options: argparse.Namespace) -> None:
     async def _react(stream: faust.Stream[bytes]) -> None:
         async for event in stream.events():
             at_ms = round(event.message.timestamp * 1000)
-            decision = decide(trees.get(event.key), Record(event.message.topic, event.key, event.value, at_ms))
+            decision = decide(
+                trees.get(event.key), Record(event.message.topic, event.key, event.value, at_ms)
+            )
             trees[event.key] = decision.stored
             for fact in decision.facts:
                 await facts.send(key=event.key, value=fact)

@@ -66,7 +66,9 @@ def arguments(description: str) -> argparse.Namespace:
     parser.add_argument("--results", default="octolog.results")
     parser.add_argument("--facts", default="octolog.tasks")
     parser.add_argument("--state-dir", required=True, help="folder for local state; empty for a fresh start")
-    parser.add_argument("--partitions", type=int, default=1, help="partitions of every topic, for the state's changelog")
+    parser.add_argument(
+        "--partitions", type=int, default=1, help="partitions of every topic, for the state's changelog"
+    )
     parser.add_argument("--commit-interval-s", type=float, default=0.2)
     parser.add_argument("--decider", choices=tuple(DECIDERS), default="counting")
     return parser.parse_args()

@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 
 STEPS: Final = ("plan", "execute", "judge")
 RESULT_BYTES: Final = 200
-WARM_UP_TASKS: Final = 10  # per process, before the clock starts: first use pays imports, pools and query plans
+WARM_UP_TASKS: Final = (
+    10  # per process, before the clock starts: first use pays imports, pools and query plans
+)
+LATENCY_THREADS: Final = (
+    8  # tasks arrive while others run: one worker would make each wait for the one before
+)
 START_TIMEOUT_S: Final = 60.0
 
 RunTask = Callable[[str], None]
@@ -84,8 +89,15 @@ def arguments(description: str) -> argparse.ArgumentParser:
 
 def load_from(options: argparse.Namespace, *, processes: int, threads: int) -> Load:
     """Return the load the options ask for, with the peer's best settings where they name none."""
-    count = options.processes or (1 if options.mode == "latency" else processes)
-    return Load(options.mode, options.tasks, options.rate_per_s, count, options.threads or threads)
+    if options.mode == "latency":
+        processes, threads = 1, LATENCY_THREADS
+    return Load(
+        options.mode,
+        options.tasks,
+        options.rate_per_s,
+        options.processes or processes,
+        options.threads or threads,
+    )
 
 
 def measure(load: Load, open_worker: OpenWorker) -> list[Share]:
@@ -97,7 +109,8 @@ def measure(load: Load, open_worker: OpenWorker) -> list[Share]:
     context = multiprocessing.get_context("fork")
     barrier, results = context.Barrier(load.processes), context.SimpleQueue()
     workers = [
-        context.Process(target=_work, args=(load, slot, open_worker, barrier, results)) for slot in range(load.processes)
+        context.Process(target=_work, args=(load, slot, open_worker, barrier, results))
+        for slot in range(load.processes)
     ]
     for worker in workers:
         worker.start()
@@ -116,7 +129,7 @@ def measure(load: Load, open_worker: OpenWorker) -> list[Share]:
     return shares
 
 
-def report(shares: Sequence[Share], load: Load, **about: str | int | float) -> None:
+def report(shares: Sequence[Share], load: Load, **about: str | float) -> None:
     """Print the run as one JSON line: who, how much, how fast; times in seconds and milliseconds as named."""
     latencies_ms = sorted(1000 * latency_s for share in shares for latency_s in share.latencies_s)
     seconds = max(share.end_s for share in shares) - min(share.start_s for share in shares)
@@ -141,7 +154,9 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
-def _work(load: Load, slot: int, open_worker: OpenWorker, barrier: Barrier, results: SimpleQueue[Share]) -> None:
+def _work(
+    load: Load, slot: int, open_worker: OpenWorker, barrier: Barrier, results: SimpleQueue[Share]
+) -> None:
     run_task = open_worker(slot)
     for number in range(WARM_UP_TASKS):
         run_task(f"warm-{slot}-{number}")

@@ -154,7 +154,9 @@ def test_a_free_port_lost_to_another_process_while_starting_is_replaced(
         stranger.listen()
         taken = stranger.getsockname()[1]
         choices = iter([taken, free_port()])
-        monkeypatch.setattr(ports, "free_port", lambda *_, **options: free_port() if options else next(choices))
+        monkeypatch.setattr(
+            ports, "free_port", lambda *_, **options: free_port() if options else next(choices)
+        )
         assert broker.start().bootstrap_servers != f"127.0.0.1:{taken}"
 
 

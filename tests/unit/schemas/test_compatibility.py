@@ -353,3 +353,9 @@ def test_the_schemas_of_this_version_pass() -> None:
     found = check(command.current_schemas(), released_schemas())
     assert not found, "\n".join(map(str, found))
     assert len(command.current_schemas()) > 1
+
+
+def test_a_release_that_cannot_be_frozen_is_one_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--freeze", "../evil"]) == 1
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "'../evil' is no version; use the form 1.2.3\n")

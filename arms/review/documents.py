@@ -32,6 +32,8 @@ _SITE_FILES: Final = (
     "_config.yml", "book.toml", "hugo.toml", "config.toml", "mint.json", "docs.json", "_sidebar.md", "sidebars.js",
     "astro.config.mjs", "antora.yml", ".vitepress", "_toc.yml", "SUMMARY.md",
 )  # fmt: skip
+# Often published by a generator whose configuration lives elsewhere; its anchors are good there.
+_SITE_FOLDERS: Final = frozenset({"doc", "docs", "documentation", "site", "website"})
 _SITE_SOURCES: Final = (".md", ".mdx", ".markdown", ".rst", ".ipynb", ".adoc", ".md.j2", ".html")
 _FREE_ANCHOR: Final = re.compile(
     r"(?:l\d+(?:c\d+)?(?:-l\d+(?:c\d+)?)?|:~:.*|top|fn(?:ref)?[:-]?.*|/.*|!.*)\Z", re.DOTALL
@@ -171,5 +173,6 @@ def _offers(shelf: _Shelf, path: str, anchor: str, *, site: bool) -> bool:
     wanted = anchor.lower().removeprefix("user-content-")
     if document is None or document.open_ended or _FREE_ANCHOR.match(wanted):
         return True
-    offered = document.anchors | document.site_anchors if site else document.anchors
+    published = site or any(folder in _SITE_FOLDERS for folder in path.split("/")[:-1])
+    offered = document.anchors | document.site_anchors if published else document.anchors
     return wanted in offered or without_marks(wanted) in offered

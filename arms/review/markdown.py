@@ -87,6 +87,7 @@ _HTML_HEADING: Final = re.compile(r"<h[1-6]\b[^<>]*>([^\n]*?)</h[1-6]>", re.IGNO
 _HTML_COMMENT: Final = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _HTML_TAG: Final = re.compile(r"<[^<>]*>")
 _GIVEN_ID: Final = re.compile(r"\s*\{:?[^{}]*#([\w:.-]+)[^{}]*\}\s*$")
+_CROSS_REFERENCE: Final = re.compile(r"\[([^\[\]]*)\]\[[^\[\]]*\]")  # resolved by the site's generator
 _LABEL: Final = re.compile(r"\[([^\[\]\n]+)\]")
 _FRONT_MATTER: Final = re.compile(r"\A---[ \t]*\n.*?\n(?:---|\.\.\.)[ \t]*(?=\n|\Z)", re.DOTALL)
 _INCLUDES: Final = re.compile(r"--8<--|\{%|\{\{|^:::[ :]|^\s*!include\b|^```\{|^\([\w-]+\)=$", re.MULTILINE)
@@ -153,6 +154,7 @@ def _add_heading(document: Document, text: str, given: str) -> None:
         document.anchors.add(given.lower())
         text = _GIVEN_ID.sub("", text)
     _add_numbered(document.anchors, document.seen, slug(text), "-")
+    text = _CROSS_REFERENCE.sub(r"\1", text)
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     plain = re.sub(r"[^\w\s-]", "", ascii_text).strip().lower()
     _add_numbered(document.site_anchors, document.site_seen, re.sub(r"[-\s]+", "-", plain), "_")
@@ -203,7 +205,8 @@ def _link(state: StateInline, silent: bool) -> bool:  # noqa: FBT001 -- markdown
     if silent or state.tokens is not state.env["into"]:
         return matched
     if not matched:
-        _note_undefined(state, start)
+        if state.src[start] == "[":
+            _note_undefined(state, start)
     elif token := _opened(state, since, "link_open"):
         _note(state, "link", str(token.attrs["href"]), start)
     return matched

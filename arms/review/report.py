@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
-from arms.review.findings import KINDS, Finding, Severity
+from arms.review.findings import KINDS, Finding, Kind, Severity
 from arms.review.survey import Survey
 from arms.review.verify import Refuted
 
@@ -52,10 +52,15 @@ def _totals(kept: Sequence[Finding]) -> Iterator[str]:
     if not kept:
         yield "Nothing is wrong that this review can prove.\n"
         return
-    counts = Counter(finding.kind for finding in kept)
+    counts: dict[Kind, int] = {}
+    for finding in kept:
+        counts[finding.kind] = counts.get(finding.kind, 0) + 1
     yield "| severity | what | findings |"
     yield "|---|---|---:|"
-    for kind in sorted(counts, key=lambda each: (_RANK[KINDS[each][0]], -counts[each], each)):
+    rows: list[tuple[int, int, Kind]] = [
+        (_RANK[KINDS[kind][0]], -count, kind) for kind, count in counts.items()
+    ]
+    for _rank, _count, kind in sorted(rows):
         severity, title = KINDS[kind]
         yield f"| {severity} | {title} | {counts[kind]:,} |"
     yield ""

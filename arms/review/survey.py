@@ -47,7 +47,7 @@ class Survey:
         files_total: Files listed, reviewed or not.
         size_bytes: Sizes of the files in the batches, added up.
         by_kind: Number of files in the batches by kind (markdown, python, ...), sorted.
-        skipped: Number of files left out, by reason (binary, empty, other, too-large, unreadable), sorted.
+        skipped: Number of files left out, by reason (binary, empty, linked, other, too-large, unreadable), sorted.
         batches: Documents first, then code, each in path order.
         tests: The Python test files; what they name counts as tested.
     """
@@ -121,6 +121,10 @@ def _weigh(root: Path, path: str) -> tuple[int, str]:
     file = locate(root, path)
     if file is None:
         return 0, "unreadable"
+    if (
+        root / path
+    ).is_symlink():  # reviewed where it lies: from here its relative links would mean something else
+        return 0, "linked"
     try:
         size_bytes = file.stat().st_size
         with file.open("rb") as stream:

@@ -379,6 +379,13 @@ def test_nothing_outside_the_root_is_read(tmp_path: Path) -> None:
     assert review_documents(root, ["link.md", "../secret.md", str(tmp_path / "secret.md")]) == Review((), ())
 
 
+def test_a_file_linked_from_elsewhere_is_reviewed_once_where_it_lies(tmp_path: Path) -> None:
+    write(tmp_path, docs__guide_md="[a](other.md)\n", docs__other_md="# Other\n")
+    (tmp_path / "GUIDE.md").symlink_to("docs/guide.md")
+    assert dict(survey(tmp_path).skipped) == {"linked": 1}
+    assert all_findings(tmp_path) == []
+
+
 def test_bytes_that_are_no_utf8_do_not_stop_a_review(tmp_path: Path) -> None:
     (tmp_path / "latin.md").write_bytes(b"# caf\xe9\r\n\r\n[a](nope.md)\r\n")
     (tmp_path / "latin.py").write_bytes(b"# -*- coding: latin-1 -*-\n'''caf\xe9'''\n")

@@ -11,7 +11,7 @@ from octolog.domain.values import DEFAULT_RETRY, RetryPolicy
 
 
 class Health(StrEnum):
-    """How an arm answers. Source: facts.md 1.3."""
+    """How an arm answers.."""
 
     UNKNOWN = "UNKNOWN"
     HEALTHY = "HEALTHY"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
 from octolog.domain.contract import TaskContract
 
@@ -18,7 +18,7 @@ def contract_digest(contract: TaskContract) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return [_plain(item) for item in cast("tuple[object, ...]", value)]
     if not dataclasses.is_dataclass(value):
         return value
     return {

@@ -37,7 +37,7 @@ class InvalidContract(ContractError):
     """A submitted contract breaks a bound.
 
     Attributes:
-        code: Upper snake case, e.g. `INVALID_BUDGET`. Source: facts.md 1.9.
+        code: Upper snake case, e.g. `INVALID_BUDGET`. Source: seed A.
         field: Dotted path of the offending field.
     """
 

@@ -2,6 +2,7 @@
 
 These names and fields are the storage format. A released fact is never edited: add a new version and an
 upcaster. On the wire every fact also carries its link in the tree's hash chain (`octolog.domain.chain`).
+One module, because `Fact` is the union of exactly what stands here, and `decide` and `evolve` are read beside it.
 """
 
 from __future__ import annotations

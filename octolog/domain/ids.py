@@ -17,9 +17,10 @@ AttemptId = NewType("AttemptId", str)
 """One attempt at one task; a UUIDv5 of the task and the attempt's number."""
 
 ArmId = NewType("ArmId", str)
-"""Lowercase words joined by hyphens, e.g. `safety-guardian`. Source: facts.md 7.23."""
+"""Lowercase words joined by hyphens, e.g. `safety-guardian`.."""
 
 MAX_TASK_ID_LENGTH: Final = 255
+MAX_ARM_ID_LENGTH: Final = 64
 
 _TASK_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,254}")
 _ARM_ID: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -36,7 +37,7 @@ def is_task_id(text: str) -> bool:
 
 def is_arm_id(text: str) -> bool:
     """True for lowercase words joined by hyphens, at most 64 characters."""
-    return len(text) <= 64 and _ARM_ID.fullmatch(text) is not None
+    return len(text) <= MAX_ARM_ID_LENGTH and _ARM_ID.fullmatch(text) is not None
 
 
 def is_step_id(text: str) -> bool:

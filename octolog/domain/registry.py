@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
-from octolog.domain.arm import ArmCapability, ArmEvent, ArmHealthChanged, ArmHeartbeat, ArmRegistered, ArmRetired, Health
+from octolog.domain.arm import (
+    ArmCapability,
+    ArmEvent,
+    ArmHealthChanged,
+    ArmHeartbeat,
+    ArmRegistered,
+    ArmRetired,
+    Health,
+)
 from octolog.domain.errors import InvalidContract
 from octolog.domain.ids import ArmId
 from octolog.domain.rules import check_capability
@@ -37,7 +45,7 @@ class Registry:
         offset: Registry facts before this offset of `octolog.arms` are folded in.
     """
 
-    arms: dict[ArmId, ArmState] = field(default_factory=dict)
+    arms: dict[ArmId, ArmState] = field(default_factory=dict[ArmId, ArmState])
     offset: int = 0
 
 

@@ -19,4 +19,6 @@ def delay_ms(policy: RetryPolicy, attempt: AttemptId, number: int) -> int:
     except OverflowError:
         grown = float(policy.cap_ms)
     u = int.from_bytes(sha256(attempt.encode()).digest()[:8]) / 2**64
-    return int(min(float(policy.cap_ms), grown) * (policy.jitter_low + u * (policy.jitter_high - policy.jitter_low)))
+    return int(
+        min(float(policy.cap_ms), grown) * (policy.jitter_low + u * (policy.jitter_high - policy.jitter_low))
+    )

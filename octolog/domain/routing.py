@@ -2,7 +2,7 @@
 
 Hard filters first: not retired, the one arm asked for, all tags, healthy, tier cap. Then the policy's order:
 `cost_first` (cheapest tier, then success rate, then id) or `weighted` (the published weights). A dead arm is
-never chosen over a live one, whatever its score. Source: facts.md 1.8.1 and 7.18.
+never chosen over a live one, whatever its score. Source: seed A has both orders.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def score(need: Requirement, arm: ArmState) -> float:
     match = sum(tag in have for tag in need.tags) / len(need.tags) if need.tags else 1.0
     available = 1.0 if arm.health is Health.HEALTHY else 0.0
     cheap = 1 - arm.capability.cost_tier / 5
-    return round(_MATCH * match + _AVAILABLE * available + _SUCCESS * arm.capability.success_rate + _CHEAP * cheap, 6)
+    return round(
+        _MATCH * match + _AVAILABLE * available + _SUCCESS * arm.capability.success_rate + _CHEAP * cheap, 6
+    )
 
 
 def explain(need: Requirement, registry: Registry) -> str:
@@ -65,7 +67,9 @@ def explain(need: Requirement, registry: Registry) -> str:
         return f"arm {need.assigned_arm} {reason}"
     if not registry.arms:
         return f"no arm is registered (wanted: {wanted})"
-    nearest = min(registry.arms.values(), key=lambda arm: (_missing(need, arm.capability), arm.capability.arm_id))
+    nearest = min(
+        registry.arms.values(), key=lambda arm: (_missing(need, arm.capability), arm.capability.arm_id)
+    )
     return f"no capable healthy arm for {wanted}; nearest: {nearest.capability.arm_id} {_reason_against(need, nearest)}"
 
 

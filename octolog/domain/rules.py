@@ -1,7 +1,7 @@
 """Bounds of contracts, results and arms: what is refused, and in which words.
 
 The client checks them before it produces, and the task processor again before it decides: anyone may write
-to a topic. Bounds come from facts.md 1.1-1.3, 1.6-1.7 and 7.4; each raises `InvalidContract` with a code.
+to a topic. Bounds follow seed A; each raises `InvalidContract` with a code.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from octolog.domain.values import Amounts, Limits, RetryPolicy
 MAX_GOAL_CHARS: Final = 10_000
 MAX_CRITERIA: Final = 10
 MAX_TAGS: Final = 10
+MAX_ARM_NAME_CHARS: Final = 100
+MAX_DESCRIPTION_CHARS: Final = 500
 MAX_STEPS: Final = 1_000
 MAX_PLANNED_STEPS: Final = 10
 MAX_JSON_BYTES: Final = 256 * 1024
@@ -35,6 +37,9 @@ _BUDGET_BOUNDS: Final = (
     ("max_cost_micros", 0, 1_000_000_000_000),
     ("max_llm_calls", 0, 1_000_000),
 )
+_SHOWN_CHARS: Final = 40
+"""How much of a bad value a message repeats."""
+
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _TAG: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
@@ -68,9 +73,13 @@ def check_contract(contract: TaskContract) -> None:
     _timeout("timeout_ms", contract.timeout_ms)
     check_retry("retry", contract.retry)
     if contract.routing_policy not in ROUTING_POLICIES:
-        raise InvalidContract("INVALID_POLICY", "routing_policy", f"must be one of {', '.join(ROUTING_POLICIES)}")
+        raise InvalidContract(
+            "INVALID_POLICY", "routing_policy", f"must be one of {', '.join(ROUTING_POLICIES)}"
+        )
     if contract.security_policy is not None and contract.security_policy not in SECURITY_POLICIES:
-        raise InvalidContract("UNKNOWN_POLICY", "security_policy", f"no policy named {contract.security_policy!r}")
+        raise InvalidContract(
+            "UNKNOWN_POLICY", "security_policy", f"no policy named {contract.security_policy!r}"
+        )
     check_plan("steps", contract.steps, MAX_STEPS)
 
 
@@ -163,11 +172,15 @@ def check_capability(capability: ArmCapability) -> None:
     """Raise InvalidContract (INVALID_CAPABILITY) for the first bound an arm's description breaks."""
     code = "INVALID_CAPABILITY"
     if not is_arm_id(capability.arm_id):
-        raise InvalidContract(code, "arm_id", f"{capability.arm_id[:64]!r}: use lowercase words joined by hyphens")
-    if not 1 <= len(capability.name.strip()) <= 100:
-        raise InvalidContract(code, "name", "needs 1 to 100 characters")
-    if len(capability.description) > 500:
-        raise InvalidContract(code, "description", f"{len(capability.description)} characters; at most 500")
+        raise InvalidContract(
+            code, "arm_id", f"{capability.arm_id[:64]!r}: use lowercase words joined by hyphens"
+        )
+    if not 1 <= len(capability.name.strip()) <= MAX_ARM_NAME_CHARS:
+        raise InvalidContract(code, "name", f"needs 1 to {MAX_ARM_NAME_CHARS} characters")
+    if len(capability.description) > MAX_DESCRIPTION_CHARS:
+        raise InvalidContract(
+            code, "description", f"{len(capability.description)} characters; at most {MAX_DESCRIPTION_CHARS}"
+        )
     if not capability.capabilities:
         raise InvalidContract(code, "capabilities", "needs at least one tag")
     _tags("capabilities", capability.capabilities, code)
@@ -186,9 +199,11 @@ def check_capability(capability: ArmCapability) -> None:
 
 def _task_id(field: str, value: str) -> None:
     if not is_task_id(value):
-        shown = value if len(value) <= 40 else f"{value[:40]}..."
+        shown = value if len(value) <= _SHOWN_CHARS else f"{value[:_SHOWN_CHARS]}..."
         raise InvalidContract(
-            "INVALID_TASK_ID", field, f"{shown!r}: use 1 to 255 letters, digits and ._:/- , a letter or digit first"
+            "INVALID_TASK_ID",
+            field,
+            f"{shown!r}: use 1 to 255 letters, digits and ._:/- , a letter or digit first",
         )
 
 
@@ -225,7 +240,9 @@ def _routing(at: str, arm: str | None, tags: tuple[str, ...], max_tier: int | No
     if arm is not None and not is_arm_id(arm):
         raise InvalidContract("VALIDATION", f"{at}assigned_arm", f"{arm[:64]!r} is no arm id")
     if len(tags) > MAX_TAGS:
-        raise InvalidContract("VALIDATION", f"{at}required_capabilities", f"{len(tags)} tags; at most {MAX_TAGS}")
+        raise InvalidContract(
+            "VALIDATION", f"{at}required_capabilities", f"{len(tags)} tags; at most {MAX_TAGS}"
+        )
     _tags(f"{at}required_capabilities", tags, "VALIDATION")
     if max_tier is not None:
         _between(f"{at}max_cost_tier", max_tier, 1, 5, "VALIDATION")
@@ -234,7 +251,9 @@ def _routing(at: str, arm: str | None, tags: tuple[str, ...], max_tier: int | No
 def _tags(field: str, tags: Iterable[str], code: str) -> None:
     for tag in tags:
         if _TAG.fullmatch(tag) is None:
-            raise InvalidContract(code, field, f"{tag[:64]!r} is no tag: use lowercase letters, digits, _ and -")
+            raise InvalidContract(
+                code, field, f"{tag[:64]!r} is no tag: use lowercase letters, digits, _ and -"
+            )
 
 
 def _timeout(field: str, timeout_ms: int | None) -> None:

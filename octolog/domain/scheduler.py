@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from octolog.domain.facts import Candidate
 from octolog.domain.ids import ArmId, TaskId
-from octolog.domain.registry import Registry
+from octolog.domain.registry import ArmState, Registry
 from octolog.domain.routing import Requirement, route
 from octolog.domain.task.state import Spec
 
@@ -46,14 +46,18 @@ class Scheduler:
     """
 
     window: int
-    _queues: dict[Requirement, list[_Entry]] = field(default_factory=dict)
-    _in_flight: dict[ArmId, int] = field(default_factory=dict)
-    _routes: dict[Requirement, tuple[Candidate, ...]] = field(default_factory=dict)
-    _routes_offset: int = -1
+    _queues: dict[Requirement, list[_Entry]] = field(default_factory=dict[Requirement, list[_Entry]])
+    _in_flight: dict[ArmId, int] = field(default_factory=dict[ArmId, int])
+    _routes: dict[Requirement, tuple[Candidate, ...]] = field(
+        default_factory=dict[Requirement, tuple[Candidate, ...]]
+    )
+    _routes_of: dict[ArmId, ArmState] | None = None
 
     def ready(self, root_id: TaskId, task_id: TaskId, spec: Spec, position: int, ordinal: int) -> None:
         """A task became ready by the fact at `position`."""
-        need = Requirement(spec.assigned_arm, spec.required_capabilities, spec.max_cost_tier, spec.routing_policy)
+        need = Requirement(
+            spec.assigned_arm, spec.required_capabilities, spec.max_cost_tier, spec.routing_policy
+        )
         queue = self._queues.setdefault(need, [])
         heapq.heappush(queue, (spec.priority, position, ordinal, root_id, task_id))
 
@@ -89,7 +93,7 @@ class Scheduler:
             Release(entry[3], entry[4], (), need)
             for need, queue in self._queues.items()
             if queue and not self._route(need, registry)
-            for entry in sorted(queue)
+            for entry in queue
         ]
 
     def _with_room(self, need: Requirement, registry: Registry) -> tuple[Candidate, ...]:
@@ -97,13 +101,16 @@ class Scheduler:
         candidates = self._route(need, registry)
         for index, candidate in enumerate(candidates):
             if self._in_flight.get(candidate.arm_id, 0) < self.window:
-                return candidates if index == 0 else (candidate, *candidates[:index], *candidates[index + 1 :])
+                return (
+                    candidates if index == 0 else (candidate, *candidates[:index], *candidates[index + 1 :])
+                )
         return ()
 
     def _route(self, need: Requirement, registry: Registry) -> tuple[Candidate, ...]:
-        if self._routes_offset != registry.offset:
+        # A heartbeat moves the offset and leaves the arms as they are, the same object.
+        if self._routes_of is not registry.arms:
             self._routes.clear()
-            self._routes_offset = registry.offset
+            self._routes_of = registry.arms
         found = self._routes.get(need)
         if found is None:
             found = self._routes[need] = route(need, registry)

@@ -82,8 +82,8 @@ class OpenTree:
     tree: Tree
     seq: int = 0
     head: bytes = GENESIS
-    ready: dict[TaskId, tuple[int, int]] = field(default_factory=dict)
-    parked: list[TaskId] = field(default_factory=list)
+    ready: dict[TaskId, tuple[int, int]] = field(default_factory=dict[TaskId, tuple[int, int]])
+    parked: list[TaskId] = field(default_factory=list[TaskId])
 
 
 class Shard:
@@ -279,7 +279,9 @@ class Shard:
     def _announce_end(self, tree: Tree, fact: f.Fact) -> None:
         """Tell the arm when an attempt ends without its own word."""
         if isinstance(fact, f.AttemptEnded) and fact.provenance is None:
-            self._tell(AttemptRevoked(tree.root_id, fact.task_id, fact.attempt_id, fact.arm_id, fact.error or ""))
+            self._tell(
+                AttemptRevoked(tree.root_id, fact.task_id, fact.attempt_id, fact.arm_id, fact.error or "")
+            )
 
     # Timers
 

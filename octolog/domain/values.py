@@ -22,7 +22,7 @@ class Resource(StrEnum):
 
 
 class Category(StrEnum):
-    """What kind of failure it was; decides whether a retry can help. Source: facts.md 1.9."""
+    """What kind of failure it was; decides whether a retry can help. Source: seed A."""
 
     UNKNOWN = "UNKNOWN"
     VALIDATION = "VALIDATION"
@@ -75,7 +75,7 @@ class Amounts:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How transient failures of an attempt are repeated. Source: facts.md 7.22.
+    """How transient failures of an attempt are repeated. Source: seed A.
 
     Attributes:
         max_attempts: Attempts in all, the first included.
@@ -96,7 +96,7 @@ class RetryPolicy:
 
 
 class TaskErrorType(StrEnum):
-    """The four members of the task system's error union, and one marked extension. Source: facts.md 7.9."""
+    """The four members of the task system's error union, and one marked extension. Source: seed B."""
 
     UNKNOWN = "UNKNOWN"
     RESOURCE_EXHAUSTION = "RESOURCE_EXHAUSTION"
@@ -120,7 +120,7 @@ class TaskError:
         path: VALIDATION_ERROR: where in the document.
         invalid_model: VALIDATION_ERROR: True when the model id is unknown.
         location: XML_PARSE_ERROR: `line:column`.
-        reason: TASK_FAILURE: one of the ten reasons of facts.md 2.7.
+        reason: TASK_FAILURE: one of seed B's ten reasons.
     """
 
     schema_name: ClassVar[str] = "octolog.tasksystem.TaskError"

@@ -33,6 +33,9 @@ _RENEWAL_SHARE = 4
 """A heartbeat becomes a fact only when this share of the lease has passed since the last: log less, know enough."""
 
 
+_MAX_NOTE_CHARS = 500
+
+
 def on_assign(tree: Tree, command: AssignAttempt, at_ms: int) -> Iterator[f.Fact]:
     """Reserve an allowance and assign; nothing when the task is not ready or must wait for budget."""
     node = tree.nodes.get(command.task_id)
@@ -69,11 +72,9 @@ def on_sign_of_life(tree: Tree, command: AttemptStarted | AttemptHeartbeat, at_m
         return
     if isinstance(command, AttemptStarted):
         if attempt.started_ms is None:
-            yield f.LeaseRenewed(at_ms, attempt.task_id, attempt.attempt_id, command.instance_id, True, "")  # noqa: FBT003
+            yield _renewed(attempt, command, at_ms, started=True)
     elif at_ms - attempt.renewed_ms >= max(1, attempt.lease_ms // _RENEWAL_SHARE):
-        yield f.LeaseRenewed(
-            at_ms, attempt.task_id, attempt.attempt_id, command.instance_id, False, command.note[:500]  # noqa: FBT003
-        )
+        yield _renewed(attempt, command, at_ms, started=False)
 
 
 def on_usage(tree: Tree, command: ModelCallIntended | ResourceUsed, at_ms: int) -> Iterator[f.Fact]:
@@ -104,7 +105,13 @@ def on_result(tree: Tree, result: ExecutionResult, at_ms: int) -> Iterator[f.Fac
         if fingerprint("result", result.attempt_id) not in tree.seen:
             reason = "the task ended" if tree.closed else "the attempt is not current"
             yield f.ResultIgnored(
-                at_ms, result.task_id, result.attempt_id, result.arm_id, result.status, reason, result.tokens_used
+                at_ms,
+                result.task_id,
+                result.attempt_id,
+                result.arm_id,
+                result.status,
+                reason,
+                result.tokens_used,
             )
         return
     node = tree.nodes[attempt.task_id]
@@ -121,11 +128,23 @@ def on_result(tree: Tree, result: ExecutionResult, at_ms: int) -> Iterator[f.Fac
         yield from ending.complete(tree, node, at_ms)
 
 
+def _renewed(
+    attempt: Attempt, sign: AttemptStarted | AttemptHeartbeat, at_ms: int, *, started: bool
+) -> f.LeaseRenewed:
+    note = "" if isinstance(sign, AttemptStarted) else sign.note[:_MAX_NOTE_CHARS]
+    return f.LeaseRenewed(at_ms, attempt.task_id, attempt.attempt_id, sign.instance_id, started, note)
+
+
 def on_timer(tree: Tree, timer: TimerFired, at_ms: int) -> Iterator[f.Fact]:
     """End what was silent or ran too long; make ready what waited long enough."""
     if timer.kind is TimerKind.RETRY:
         node = tree.nodes.get(TaskId(timer.subject))
-        if node is not None and not tree.closed and node.status is NodeStatus.BACKOFF and at_ms >= node.due_ms:
+        if (
+            node is not None
+            and not tree.closed
+            and node.status is NodeStatus.BACKOFF
+            and at_ms >= node.due_ms
+        ):
             yield f.RetryDue(at_ms, node.task_id)
         return
     attempt = tree.attempts.get(AttemptId(timer.subject))
@@ -160,7 +179,9 @@ def _after_failure(tree: Tree, node: Node, ended: f.AttemptEnded, at_ms: int) ->
         yield f.RetryScheduled(at_ms, node.task_id, node.attempts + 1, wait_ms, at_ms + wait_ms)
     else:
         code = ended.error_code or "INTERNAL_ERROR"
-        category = Category.TIMEOUT if ended.outcome in (f.Outcome.TIMED_OUT, f.Outcome.LOST) else Category.INTERNAL
+        category = (
+            Category.TIMEOUT if ended.outcome in (f.Outcome.TIMED_OUT, f.Outcome.LOST) else Category.INTERNAL
+        )
         yield from ending.fail(tree, node, code, category, message, at_ms)
 
 

@@ -8,7 +8,7 @@ reads: no clock, no randomness, no change. `advance` is the ordinary way to driv
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import assert_never
+from typing import Final, assert_never
 
 from octolog.domain import facts as f
 from octolog.domain.contract import (
@@ -22,7 +22,13 @@ from octolog.domain.contract import (
 from octolog.domain.digest import contract_digest
 from octolog.domain.errors import InvalidContract
 from octolog.domain.ids import TaskId
-from octolog.domain.reports import AttemptHeartbeat, AttemptStarted, ExecutionResult, ModelCallIntended, ResourceUsed
+from octolog.domain.reports import (
+    AttemptHeartbeat,
+    AttemptStarted,
+    ExecutionResult,
+    ModelCallIntended,
+    ResourceUsed,
+)
 from octolog.domain.rules import check_command
 from octolog.domain.task import attempts, ending
 from octolog.domain.task.commands import AssignAttempt, DeferRouting, TreeCommand
@@ -32,8 +38,11 @@ from octolog.domain.task.state import Tree, TreeStatus, fingerprint
 from octolog.domain.upkeep import TimerFired
 from octolog.domain.values import Category
 
-MAX_DEPTH = 5
-"""Deepest nesting of subtasks. Source: facts.md 2.12."""
+MAX_DEPTH: Final = 5
+"""Deepest nesting of subtasks. Source: seed B."""
+
+
+_AMOUNTS: Final = ("max_tokens", "max_time_ms", "max_cost_micros", "max_llm_calls")
 
 
 def decide(tree: Tree, command: TreeCommand, at_ms: int) -> Iterator[f.Fact]:
@@ -67,7 +76,7 @@ def decide(tree: Tree, command: TreeCommand, at_ms: int) -> Iterator[f.Fact]:
 
 def advance(tree: Tree, command: TreeCommand, at_ms: int) -> list[f.Fact]:
     """Decide, fold every fact into `tree`, and return them."""
-    facts = []
+    facts: list[f.Fact] = []
     for fact in decide(tree, command, at_ms):
         evolve(tree, fact)
         facts.append(fact)
@@ -102,7 +111,9 @@ def _submit(tree: Tree, command: SubmitTask, at_ms: int) -> Iterator[f.Fact]:
         return
     if contract.parent_task_id is None:
         if tree.status is not TreeStatus.ABSENT:
-            raise InvalidContract("DUPLICATE_TASK_ID", "task_id", f"{contract.task_id} exists with other content")
+            raise InvalidContract(
+                "DUPLICATE_TASK_ID", "task_id", f"{contract.task_id} exists with other content"
+            )
     else:
         _check_subtask(tree, command)
     yield f.TaskSubmitted(at_ms, contract, digest, command.submitted_by)
@@ -115,9 +126,13 @@ def _check_subtask(tree: Tree, command: SubmitTask) -> None:
         raise InvalidContract("DUPLICATE_TASK_ID", "task_id", f"{contract.task_id} exists with other content")
     parent = tree.nodes.get(TaskId(contract.parent_task_id or ""))
     if parent is None:
-        raise InvalidContract("UNKNOWN_PARENT", "parent_task_id", f"no task {contract.parent_task_id} in this tree")
+        raise InvalidContract(
+            "UNKNOWN_PARENT", "parent_task_id", f"no task {contract.parent_task_id} in this tree"
+        )
     if parent.status in ending.OVER:
-        raise InvalidContract("PARENT_ENDED", "parent_task_id", f"{parent.task_id} is {parent.status.lower()}")
+        raise InvalidContract(
+            "PARENT_ENDED", "parent_task_id", f"{parent.task_id} is {parent.status.lower()}"
+        )
     if parent.depth + 1 > MAX_DEPTH:
         raise InvalidContract("TOO_DEEP", "parent_task_id", f"subtasks nest at most {MAX_DEPTH} deep")
 
@@ -142,9 +157,11 @@ def _amend(tree: Tree, command: AmendBudget, at_ms: int) -> Iterator[f.Fact]:
         return
     _open(tree, command.root_task_id)
     taken = add(tree.ledger.settled, tree.ledger.reserved)
-    for name, limit, held in zip(("tokens", "time_ms", "cost_micros", "calls"), bounds(command.limits), taken, strict=True):
+    for name, limit, held in zip(_AMOUNTS, bounds(command.limits), taken, strict=True):
         if limit is not None and limit < held:
-            raise InvalidContract("INVALID_BUDGET", f"limits.{name}", f"{limit} is below the {held} used and reserved")
+            raise InvalidContract(
+                "INVALID_BUDGET", f"limits.{name}", f"{limit} is below the {held} used and reserved"
+            )
     yield f.BudgetAmended(at_ms, command.limits, command.amended_by, command.reason)
     yield from ending.check_budget(tree, at_ms)
 
@@ -160,7 +177,10 @@ def _refusal(command: ContractCommand, broken: InvalidContract, at_ms: int) -> f
     match command:
         case SubmitTask(contract=contract, submitted_by=who):
             task_id = contract.task_id
-        case CancelTask(root_task_id=task_id, requested_by=who) | AmendBudget(root_task_id=task_id, amended_by=who):
+        case (
+            CancelTask(root_task_id=task_id, requested_by=who)
+            | AmendBudget(root_task_id=task_id, amended_by=who)
+        ):
             pass
         case ApproveTask(task_id=task_id, approved_by=who) | DenyTask(task_id=task_id, denied_by=who):
             pass
@@ -169,5 +189,12 @@ def _refusal(command: ContractCommand, broken: InvalidContract, at_ms: int) -> f
     missing = broken.code in ("TASK_NOT_FOUND", "UNKNOWN_PARENT")
     category = Category.NOT_FOUND if missing else Category.VALIDATION
     return f.RequestRejected(
-        at_ms, TaskId(task_id[:255]), command.schema_name, broken.code, category, broken.field, broken.message, who
+        at_ms,
+        TaskId(task_id[:255]),
+        command.schema_name,
+        broken.code,
+        category,
+        broken.field,
+        broken.message,
+        who,
     )

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 from octolog.domain.values import NO_LIMITS, NOTHING, Amounts, Limits, Resource
 
 WARNING_PERCENT: Final = 80
-"""Share of a limit at which the tree is warned. Source: both seeds (facts.md 1.1, 2.6)."""
+"""Share of a limit at which the tree is warned. Source: both seeds."""
 
 Vector: TypeAlias = tuple[int, int, int, int]
 """Tokens, milliseconds, micro-dollars, calls."""
@@ -76,7 +76,7 @@ class Ledger:
     settled: Vector = ZERO
     reserved: Vector = ZERO
     running: Vector = ZERO
-    warned: list[Resource] = field(default_factory=list)
+    warned: list[Resource] = field(default_factory=list[Resource])
     exhausted: Resource | None = None
 
     @property

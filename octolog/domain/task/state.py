@@ -109,9 +109,9 @@ class Node:
     depth: int
     status: NodeStatus
     depends_on: tuple[TaskId, ...] = ()
-    dependents: list[TaskId] = field(default_factory=list)
+    dependents: list[TaskId] = field(default_factory=list[TaskId])
     waiting_on: int = 0
-    children: list[TaskId] = field(default_factory=list)
+    children: list[TaskId] = field(default_factory=list[TaskId])
     open_children: int = 0
     planned: bool = False
     attempts: int = 0
@@ -140,7 +140,7 @@ class Attempt:
         timeout_ms: How long it may run.
         used: Real use so far.
         intents: Announced model calls without an outcome: number, at most.
-        calls_seen: Highest call number settled.
+        calls_seen: Numbers of the calls whose real use is known.
     """
 
     attempt_id: AttemptId
@@ -154,8 +154,8 @@ class Attempt:
     lease_ms: int
     timeout_ms: int
     used: Vector = ZERO
-    intents: dict[int, Vector] = field(default_factory=dict)
-    calls_seen: list[int] = field(default_factory=list)
+    intents: dict[int, Vector] = field(default_factory=dict[int, Vector])
+    calls_seen: list[int] = field(default_factory=list[int])
 
     @property
     def lease_ends_ms(self) -> int:
@@ -187,10 +187,10 @@ class Tree:
     status: TreeStatus = TreeStatus.ABSENT
     security_policy: str = "default"
     ledger: Ledger = field(default_factory=Ledger)
-    nodes: dict[TaskId, Node] = field(default_factory=dict)
-    attempts: dict[AttemptId, Attempt] = field(default_factory=dict)
+    nodes: dict[TaskId, Node] = field(default_factory=dict[TaskId, Node])
+    attempts: dict[AttemptId, Attempt] = field(default_factory=dict[AttemptId, Attempt])
     unassigned: int = 0
-    seen: set[bytes] = field(default_factory=set)
+    seen: set[bytes] = field(default_factory=set[bytes])
 
     @property
     def closed(self) -> bool:

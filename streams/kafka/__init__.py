@@ -1,0 +1,1 @@
+"""The only home of confluent-kafka: everything else in octolog speaks the ports."""

@@ -1,0 +1,116 @@
+"""Topics: what `deploy/topics.yaml` asks for, applied to a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from octolog.domain.errors import BrokerUnavailable, SettingsError
+from streams.kafka.config import REQUEST_TIMEOUT_S, KafkaConfig
+from streams.kafka.errors import translated
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """A topic as it should be.
+
+    Attributes:
+        name: Its name.
+        partitions: How many.
+        replication_factor: Copies of each.
+        config: Topic properties.
+    """
+
+    name: str
+    partitions: int
+    replication_factor: int = 1
+    config: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """A topic as it is.
+
+    Attributes:
+        name: Its name.
+        partitions: How many.
+    """
+
+    name: str
+    partitions: int
+
+
+class KafkaAdmin:
+    """Creates and lists topics.
+
+    Raises:
+        BrokerUnavailable: When Kafka does not answer within 10 s.
+    """
+
+    def __init__(self, config: KafkaConfig) -> None:
+        self._client = AdminClient(config.client())
+
+    def cluster_id(self) -> str:
+        """The cluster's id; differs between two clusters, and after a new format of the same one."""
+        try:
+            return str(self._client.describe_cluster(request_timeout=REQUEST_TIMEOUT_S).result().cluster_id)
+        except KafkaException as error:
+            raise translated(error, "asking for the cluster id") from error
+
+    def topics(self) -> dict[str, TopicState]:
+        """Every topic of the cluster by name."""
+        try:
+            found = self._client.list_topics(timeout=REQUEST_TIMEOUT_S).topics
+        except KafkaException as error:
+            raise translated(error, "listing topics") from error
+        return {name: TopicState(name, len(topic.partitions)) for name, topic in found.items()}
+
+    def create(self, specs: Iterable[TopicSpec]) -> list[str]:
+        """Create what is missing; returns the names created. A topic of another size is an error.
+
+        Raises:
+            SettingsError: When a topic exists with another number of partitions.
+        """
+        existing = self.topics()
+        wanted = list(specs)
+        for spec in wanted:
+            state = existing.get(spec.name)
+            if state is not None and state.partitions != spec.partitions:
+                raise SettingsError(
+                    f"topic {spec.name} has {state.partitions} partitions, not {spec.partitions}; "
+                    "a tree's partition must never change"
+                )
+        missing = [spec for spec in wanted if spec.name not in existing]
+        if not missing:
+            return []
+        futures = self._client.create_topics(
+            [
+                NewTopic(
+                    spec.name,
+                    num_partitions=spec.partitions,
+                    replication_factor=spec.replication_factor,
+                    config=dict(spec.config),
+                )
+                for spec in missing
+            ],
+            request_timeout=REQUEST_TIMEOUT_S,
+        )
+        created = []
+        for name, future in futures.items():
+            try:
+                future.result()
+                created.append(name)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise translated(error, f"creating topic {name}") from error
+        return created
+
+    def wait(self, timeout_s: float = REQUEST_TIMEOUT_S) -> None:
+        """Return once the cluster answers."""
+        try:
+            self._client.list_topics(timeout=timeout_s)
+        except KafkaException as error:
+            raise BrokerUnavailable(f"Kafka does not answer within {timeout_s:.0f} s") from error

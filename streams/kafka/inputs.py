@@ -1,0 +1,149 @@
+"""The input side of the task processor: a group member that reads co-partitioned topics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from octolog.domain.errors import BrokerUnavailable, Fenced, NotFound
+from octolog.ports import LogRecord, Positions
+from streams.kafka.config import REQUEST_TIMEOUT_S, SESSION_TIMEOUT_MS, KafkaConfig
+from streams.kafka.errors import Verdict, judge, translated
+
+_FENCED: Final = frozenset({KafkaError.FENCED_INSTANCE_ID, KafkaError._FENCED})  # noqa: SLF001 -- no public name
+
+
+class InputConsumer:
+    """Reads the same partitions of several topics as one member of a group.
+
+    Membership is static: a restarted worker of the same slot takes its partitions back at once. The range
+    assignor gives one member the same partition numbers of every topic.
+
+    Args:
+        config: Where Kafka is.
+        group: The consumer group.
+        slot: This member's name in it, stable over restarts.
+        topics: What to read; all of one number of partitions.
+        on_assigned: Called with partition numbers before their first record is delivered.
+        on_revoked: Called with partition numbers after their last.
+    """
+
+    def __init__(
+        self,
+        config: KafkaConfig,
+        group: str,
+        slot: str,
+        topics: tuple[str, ...],
+        on_assigned: Callable[[list[int]], None],
+        on_revoked: Callable[[list[int]], None],
+    ) -> None:
+        self._topics = topics
+        self._consumer = Consumer(
+            config.consumer(
+                group,
+                group_instance_id=slot,
+                client_id=slot,
+                partition_assignment_strategy="range",
+                session_timeout_ms=SESSION_TIMEOUT_MS,
+                heartbeat_interval_ms=SESSION_TIMEOUT_MS // 6,
+                queued_max_messages_kbytes=64 * 1024,
+                fetch_wait_max_ms=50,
+            )
+        )
+        self._consumer.subscribe(
+            list(topics),
+            on_assign=lambda _, parts: on_assigned(sorted({tp.partition for tp in parts})),
+            on_revoke=lambda _, parts: on_revoked(sorted({tp.partition for tp in parts})),
+            on_lost=lambda _, parts: on_revoked(sorted({tp.partition for tp in parts})),
+        )
+
+    def poll(self, timeout_s: float, max_records: int) -> list[Message]:
+        """What has come: at least one record, or none after `timeout_s` seconds.
+
+        Raises:
+            Fenced: When another process runs this slot.
+            BrokerUnavailable: On an error the client does not get over by itself.
+        """
+        try:
+            first = self._consumer.poll(timeout_s)
+            if first is None:
+                return []
+            found = [first, *self._consumer.consume(max_records - 1, 0)]
+        except KafkaException as error:
+            if judge(error) is Verdict.STEP_DOWN:
+                raise Fenced("another process runs this slot") from error
+            raise translated(error, "reading inputs") from error
+        return [message for message in found if _usable(message)]
+
+    def after(self, messages: list[Message], owner: str) -> list[TopicPartition]:
+        """The positions after these messages, last processed + 1, signed with the owner's transactional id."""
+        last: Positions = {}
+        for message in messages:
+            last[message.topic() or "", message.partition() or 0] = message.offset() or 0
+        return [
+            TopicPartition(topic, partition, offset + 1, metadata=owner)
+            for (topic, partition), offset in last.items()
+        ]
+
+    def group_metadata(self) -> Any:
+        """What a transaction needs to commit this group's positions; fresh at every call."""
+        return self._consumer.consumer_group_metadata()
+
+    def former_owners(self, partitions: list[int]) -> set[str]:
+        """Transactional ids that committed positions of these partitions before."""
+        return {tp.metadata for tp in self._committed(partitions) if tp.metadata}
+
+    def rewind(self, partitions: list[int]) -> None:
+        """Read these partitions again from their committed positions."""
+        for tp in self._committed(partitions):
+            offset = tp.offset if tp.offset >= 0 else OFFSET_BEGINNING
+            try:
+                self._consumer.seek(TopicPartition(tp.topic, tp.partition, offset))
+            except KafkaException as error:
+                raise translated(error, "going back to the committed position") from error
+
+    def lag(self, partitions: list[int]) -> int:
+        """Records not processed yet, by the last known ends; control records count."""
+        behind = 0
+        for tp in self._committed(partitions):
+            _, end = self._consumer.get_watermark_offsets(TopicPartition(tp.topic, tp.partition), cached=True)
+            behind += max(0, end - max(0, tp.offset))
+        return behind
+
+    def close(self) -> None:
+        """Leave; a static member's partitions stay reserved for its slot until the session ends."""
+        self._consumer.close()
+
+    def _committed(self, partitions: list[int]) -> list[TopicPartition]:
+        asked = [TopicPartition(topic, partition) for topic in self._topics for partition in partitions]
+        try:
+            return self._consumer.committed(asked, timeout=REQUEST_TIMEOUT_S)
+        except KafkaException as error:
+            raise translated(error, "asking for committed positions") from error
+
+
+def record_of(message: Message) -> LogRecord:
+    """A message as a record."""
+    return LogRecord(
+        message.topic(),  # type: ignore[arg-type]  # set on every record
+        message.partition(),  # type: ignore[arg-type]
+        message.offset(),  # type: ignore[arg-type]
+        message.timestamp()[1],
+        message.key(),  # type: ignore[arg-type]
+        message.value(),  # type: ignore[arg-type]
+    )
+
+
+def _usable(message: Message) -> bool:
+    error = message.error()
+    if error is None:
+        return True
+    if error.code() in _FENCED:
+        raise Fenced("another process runs this slot")
+    if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+        raise NotFound(f"{error.str()}; run `octolog topics apply`")
+    if error.fatal():
+        raise BrokerUnavailable(f"Kafka, while reading inputs: {error.str()}")
+    return False

@@ -1,0 +1,165 @@
+"""Reading the log outside any group: for restores, replays, projections and the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from octolog.domain.errors import BrokerUnavailable, NotFound
+from octolog.ports import LogRecord, Positions
+from streams.kafka.config import REQUEST_TIMEOUT_S, KafkaConfig
+from streams.kafka.errors import translated
+
+_BATCH: Final = 20_000
+_IDLE_S: Final = 0.2
+_SILENCE_S: Final = 30.0
+"""A bounded read that hears nothing for so long gives up: the broker is away, or the end cannot be reached."""
+
+
+class KafkaLogReader:
+    """A consumer that assigns itself what it is asked to read, committed records only.
+
+    Raises:
+        BrokerUnavailable: When Kafka does not answer within bounds.
+    """
+
+    def __init__(self, config: KafkaConfig, *, batch: int = _BATCH) -> None:
+        self._consumer = Consumer(
+            config.consumer(
+                "octolog-reader", enable_partition_eof=True, queued_max_messages_kbytes=128 * 1024, fetch_wait_max_ms=50
+            )
+        )
+        self._batch = batch
+
+    def ends(self, topics: Sequence[str]) -> Positions:
+        """The offset after the last committed record of every partition of `topics`."""
+        return {
+            (topic, partition): self._bounds(topic, partition)[1]
+            for topic in topics
+            for partition in self._partitions(topic)
+        }
+
+    def begins(self, topics: Sequence[str]) -> Positions:
+        """The offset of the first record kept of every partition of `topics`."""
+        return {
+            (topic, partition): self._bounds(topic, partition)[0]
+            for topic in topics
+            for partition in self._partitions(topic)
+        }
+
+    def at_time(self, topics: Sequence[str], timestamp_ms: int) -> Positions:
+        """For every partition, the first offset at or after a time; its end when there is none."""
+        asked = [TopicPartition(t, p, timestamp_ms) for t in topics for p in self._partitions(t)]
+        try:
+            found = self._consumer.offsets_for_times(asked, timeout=REQUEST_TIMEOUT_S)
+        except KafkaException as error:
+            raise translated(error, "looking up a time") from error
+        ends = self.ends(topics)
+        return {
+            (tp.topic, tp.partition): tp.offset if tp.offset >= 0 else ends[tp.topic, tp.partition] for tp in found
+        }
+
+    def read(self, start: Positions, *, until: Positions | None = None) -> Iterator[list[LogRecord]]:
+        """Batches from `start`; ends at `until`, or follows the log when None, with an empty list when idle."""
+        self._assign(start, until)
+        try:
+            if until is None:
+                yield from self._follow()
+            else:
+                yield from self._bounded({key: end for key, end in until.items() if start.get(key, end) < end})
+        finally:
+            self._consumer.unassign()
+
+    def close(self) -> None:
+        """Release the connection."""
+        self._consumer.close()
+
+    def _follow(self) -> Iterator[list[LogRecord]]:
+        while True:
+            yield records(self._poll())
+
+    def _bounded(self, open_ends: Positions) -> Iterator[list[LogRecord]]:
+        silent_s = 0.0
+        while open_ends:
+            messages = self._poll()
+            batch = [r for r in records(messages) if r.offset < open_ends.get((r.topic, r.partition), 0)]
+            if batch:
+                yield batch
+            silent_s = 0.0 if messages else silent_s + _IDLE_S
+            if silent_s > _SILENCE_S:
+                raise BrokerUnavailable(f"no record came for {_SILENCE_S:.0f} s; is Kafka running?")
+            for place, reached in _reached(messages).items():
+                if reached >= open_ends.get(place, reached + 1):
+                    del open_ends[place]
+
+    def _poll(self) -> list[Message]:
+        first = self._consumer.poll(_IDLE_S)
+        if first is None:
+            return []
+        return [first, *self._consumer.consume(self._batch - 1, 0)]
+
+    def _assign(self, start: Positions, until: Positions | None) -> None:
+        wanted = [
+            TopicPartition(topic, partition, offset)
+            for (topic, partition), offset in start.items()
+            if until is None or offset < until.get((topic, partition), 0)
+        ]
+        self._consumer.assign(wanted)
+
+    def _bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        try:
+            bounds = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=REQUEST_TIMEOUT_S)
+        except KafkaException as error:
+            raise translated(error, f"asking for the end of {topic}") from error
+        return bounds
+
+    def _partitions(self, topic: str) -> list[int]:
+        try:
+            found = self._consumer.list_topics(topic, timeout=REQUEST_TIMEOUT_S).topics[topic]
+        except KafkaException as error:
+            raise translated(error, f"looking for {topic}") from error
+        if found.error is not None or not found.partitions:
+            raise NotFound(f"topic {topic} does not exist; run `octolog topics apply`")
+        return sorted(found.partitions)
+
+
+def records(messages: list[Message]) -> list[LogRecord]:
+    """Messages as records; what a consumer reports in passing is left out.
+
+    Raises:
+        BrokerUnavailable: On an error the client does not get over by itself.
+    """
+    found = []
+    for message in messages:
+        error = message.error()
+        if error is None:
+            found.append(
+                LogRecord(
+                    message.topic(),  # type: ignore[arg-type]  # set on every record
+                    message.partition(),  # type: ignore[arg-type]
+                    message.offset(),  # type: ignore[arg-type]
+                    message.timestamp()[1],
+                    message.key(),  # type: ignore[arg-type]
+                    message.value(),  # type: ignore[arg-type]
+                )
+            )
+        elif error.fatal():
+            raise BrokerUnavailable(f"Kafka, while reading: {error.str()}")
+    return found
+
+
+def _reached(messages: list[Message]) -> Positions:
+    """The next offset of each partition after these messages.
+
+    The last offsets of a partition are often control records, which are never delivered: there, only the
+    consumer's word that the partition ended tells how far it is.
+    """
+    reached: Positions = {}
+    for message in messages:
+        error = message.error()
+        if error is None or error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 -- no public name
+            place = message.topic() or "", message.partition() or 0
+            reached[place] = (message.offset() or 0) + (error is None)
+    return reached

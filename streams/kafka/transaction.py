@@ -1,0 +1,148 @@
+"""The transactional producer of one worker, and the rules for its errors.
+
+- A retriable error: the same call again, within bounds.
+- Abort required: abort, then the caller restores from the log.
+- Fatal, or any time-out of a transaction request: nobody knows what the broker holds. The producer is thrown
+  away; a new one with the same id bumps the epoch, which fences whatever the old one left behind.
+- Fenced: another process runs this slot; step down.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from confluent_kafka import KafkaException, Producer, TopicPartition
+
+from octolog.domain.errors import BrokerUnavailable, Fenced
+from streams.kafka.config import DELIVERY_TIMEOUT_MS, TRANSACTION_TIMEOUT_MS, KafkaConfig
+from streams.kafka.errors import Verdict, judge, translated
+
+_RETRIES: Final = 20
+_RETRY_PAUSE_S: Final = 0.05
+_INIT_TIMEOUT_S: Final = 30.0
+_COMMIT_TIMEOUT_S: Final = 15.0
+
+
+class TransactionLost(BrokerUnavailable):
+    """The transaction did not commit, or nobody knows: drop the state, restore from the log."""
+
+
+class TransactionalProducer:
+    """One transactional id, one transaction at a time.
+
+    Args:
+        config: Where Kafka is.
+        transactional_id: Stable for the worker's slot, so that a restart fences its dead self at once.
+
+    Raises:
+        Fenced: When another process took over this id.
+        BrokerUnavailable: When Kafka does not answer within bounds.
+    """
+
+    def __init__(self, config: KafkaConfig, transactional_id: str) -> None:
+        self._config = config
+        self.transactional_id = transactional_id
+        self._producer = self._fresh()
+
+    def begin(self) -> None:
+        """Open a transaction; local, needs no broker."""
+        self._call("beginning a transaction", self._producer.begin_transaction)
+
+    def produce(
+        self, topic: str, key: bytes, value: bytes | None, partition: int, headers: Mapping[str, str | bytes] | None
+    ) -> None:
+        """Add a record to the open transaction; `partition` -1 leaves the choice to the key."""
+        properties: dict[str, Any] = {} if partition < 0 else {"partition": partition}
+        if headers is not None:
+            properties["headers"] = headers
+        while True:
+            try:
+                self._producer.produce(topic, value, key, **properties)
+            except BufferError:
+                self._producer.poll(0.02)
+            except KafkaException as error:
+                raise self._lost(error, f"writing to {topic}") from error
+            else:
+                return
+
+    def commit(self, offsets: list[TopicPartition], group: Any) -> None:
+        """Commit the open transaction together with the inputs' positions, last processed + 1.
+
+        Raises:
+            TransactionLost: When it did not commit, or nobody knows.
+            Fenced: When another process took over this id.
+        """
+        if offsets:
+            self._call(
+                "sending offsets", lambda: self._producer.send_offsets_to_transaction(offsets, group, _COMMIT_TIMEOUT_S)
+            )
+        self._call("committing", lambda: self._producer.commit_transaction(_COMMIT_TIMEOUT_S))
+
+    def close(self) -> None:
+        """Abort what is open, within bounds, and let go."""
+        try:
+            self._producer.abort_transaction(2.0)
+        except KafkaException:
+            pass  # nothing open, or nothing to be done: the next owner of the id fences it
+        self._producer = None  # type: ignore[assignment]  # librdkafka frees it with the last reference
+
+    def _call(self, doing: str, request: Callable[[], object]) -> None:
+        for _ in range(_RETRIES):
+            try:
+                request()
+            except KafkaException as error:
+                if judge(error) is not Verdict.RETRY:
+                    raise self._lost(error, doing) from error
+                time.sleep(_RETRY_PAUSE_S)
+            else:
+                return
+        self._producer = self._fresh()
+        raise TransactionLost(f"Kafka kept failing while {doing}")
+
+    def _lost(self, error: KafkaException, doing: str) -> Exception:
+        """Leave the producer usable for a next transaction, and say what the caller must do."""
+        verdict = judge(error)
+        if verdict is Verdict.STEP_DOWN:
+            return Fenced(f"{self.transactional_id}: another process runs this slot")
+        if verdict is Verdict.ABORT:
+            try:
+                self._producer.abort_transaction(_COMMIT_TIMEOUT_S)
+            except KafkaException as second:
+                if judge(second) is Verdict.STEP_DOWN:
+                    return Fenced(f"{self.transactional_id}: another process runs this slot")
+            else:
+                return TransactionLost(f"aborted while {doing}: {error.args[0].str()}")
+        self._producer = self._fresh()
+        return TransactionLost(f"{doing}: {error.args[0].str()}")
+
+    def _fresh(self) -> Producer:
+        properties = self._config.producer(
+            transactional_id=self.transactional_id,
+            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+            message_timeout_ms=DELIVERY_TIMEOUT_MS,
+            linger_ms=5,
+            batch_size=1_000_000,
+        )
+        deadline = time.monotonic() + _INIT_TIMEOUT_S
+        while True:
+            producer = Producer(properties)
+            try:
+                producer.init_transactions(5.0)
+            except KafkaException as error:
+                if judge(error) is Verdict.STEP_DOWN:
+                    raise Fenced(f"{self.transactional_id}: another process runs this slot") from error
+                if time.monotonic() > deadline:
+                    raise translated(error, "starting the transactional producer") from error
+            else:
+                return producer
+
+
+def fence(config: KafkaConfig, transactional_id: str) -> None:
+    """End whatever a former owner left open under its id, so that its partitions can be read to the end.
+
+    Raises:
+        BrokerUnavailable: When Kafka does not answer within bounds.
+    """
+    TransactionalProducer(config, transactional_id).close()

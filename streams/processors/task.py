@@ -1,0 +1,130 @@
+"""The task processor of one partition: decodes inputs, drives the shard, encodes what comes out."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Callable
+from typing import Any, Final
+
+from octolog.domain.assignment import ArmCommand
+from octolog.domain.chain import Link
+from octolog.domain.errors import ContractError, InvalidContract, UndecodableRecord
+from octolog.domain.facts import Fact
+from octolog.domain.ids import TaskId
+from octolog.domain.registry import Registry
+from octolog.domain.shard import ClosedTrees, Input, Shard
+from octolog.domain.upkeep import DeadLetter, SnapshotCompleted, TimerFired
+from octolog.ports import LogRecord
+from schemas.catalog import TOPIC_RECORDS
+from schemas.codec import Codec
+from streams.headers import event_headers
+from streams.snapshots import snapshot
+from streams.topics import ASSIGNMENTS, DEAD_LETTERS, INPUTS, SNAPSHOTS, TASKS, TIMERS
+
+Produce = Callable[[str, bytes, bytes | None, int, "dict[str, str | bytes] | None"], None]
+"""Topic, key, value, partition (-1: by key), headers: adds a record to the open transaction."""
+
+_INPUT_TYPES: Final = {topic: frozenset(TOPIC_RECORDS[topic]) for topic in INPUTS}
+
+
+class TaskProcessor:
+    """One partition of the task processor.
+
+    Args:
+        partition: Which.
+        codec: Encodes and decodes.
+        produce: Adds a record to the open transaction.
+        closed: Trees that are over.
+        window: Attempts one arm may hold from this partition.
+        lease_ms: How long an arm may stay silent.
+    """
+
+    def __init__(
+        self, partition: int, codec: Codec, produce: Produce, closed: ClosedTrees, *, window: int, lease_ms: int
+    ) -> None:
+        self.partition = partition
+        self.shard = Shard(self._record, self._tell, closed, window=window, lease_ms=lease_ms)
+        self.facts = 0
+        self.snapshotted: set[TaskId] = set()
+        self._codec, self._produce = codec, produce
+        self._source = f"octolog://tasks/{partition}"
+        self._at_ms = 0
+
+    def process(self, record: LogRecord, headers: Callable[[], list[tuple[str, Any]]], registry: Registry) -> None:
+        """Decide one input; what cannot be used becomes a dead letter, and nothing else changes."""
+        self._at_ms = record.timestamp_ms
+        try:
+            command = self._command(record)
+            self.shard.react(record.topic, record.offset, record.timestamp_ms, command, registry)
+        except (UndecodableRecord, InvalidContract) as error:
+            self.refuse(record, headers(), error)
+
+    def fire(self, timer: TimerFired) -> None:
+        """Write a timer that is due, as an input of this partition."""
+        self._produce(TIMERS, timer.root_task_id.encode(), self._codec.encode(timer), self.partition, None)
+
+    def refuse(self, record: LogRecord, headers: list[tuple[str, Any]], error: ContractError) -> None:
+        """Write a dead letter: the untouched bytes and why."""
+        letter = dead_letter(record, headers, error, consumer="task-processor")
+        self._produce(DEAD_LETTERS, record.key or b"", self._codec.encode(letter), -1, None)
+
+    def write_snapshots(self, facts_offset: int) -> None:
+        """Write the state of every tree that changed since the last time, and that all of it is there."""
+        shard = self.shard
+        for root_id in shard.touched:
+            entry = shard.trees.get(root_id)
+            if entry is not None:
+                self._snapshot(root_id, self._codec.encode(snapshot(entry)))
+                self.snapshotted.add(root_id)
+            elif root_id in self.snapshotted:
+                self._snapshot(root_id, None)
+                self.snapshotted.discard(root_id)
+        shard.touched.clear()
+        done = SnapshotCompleted(self.partition, facts_offset, shard.position, len(shard.trees))
+        self._produce(SNAPSHOTS, f"partition/{self.partition}".encode(), self._codec.encode(done), self.partition, None)
+
+    def _snapshot(self, root_id: TaskId, value: bytes | None) -> None:
+        self._produce(SNAPSHOTS, root_id.encode(), value, self.partition, None)
+
+    def _command(self, record: LogRecord) -> Input:
+        command: Input = self._codec.decode(record.value)
+        if type(command) not in _INPUT_TYPES[record.topic]:
+            raise UndecodableRecord(f"a {type(command).__name__} does not belong in {record.topic}")
+        if (record.key or b"") != command.root_task_id.encode():
+            raise UndecodableRecord(f"the key is not the root task id {command.root_task_id[:80]!r}")
+        return command
+
+    def _record(self, fact: Fact, link: Link) -> bytes:
+        value, digest = self._codec.encode_fact(fact, link)
+        root_id = link.root_task_id
+        headers = event_headers(f"{root_id}/{link.seq}", fact.schema_name, self._source, fact.at_ms, root_id)
+        self._produce(TASKS, root_id.encode(), value, self.partition, headers)
+        self.facts += 1
+        return digest
+
+    def _tell(self, command: ArmCommand) -> None:
+        kind = type(command).schema_name
+        event_id = f"{command.attempt_id}/{kind.rsplit('.', 1)[1]}"
+        headers = event_headers(event_id, kind, self._source, self._at_ms, command.root_task_id)
+        topic = ASSIGNMENTS + command.arm_id
+        self._produce(topic, command.attempt_id.encode(), self._codec.encode(command), -1, headers)
+
+
+def dead_letter(
+    record: LogRecord, headers: list[tuple[str, Any]], error: Exception, *, consumer: str
+) -> DeadLetter:
+    """A record nobody could use, with its coordinates and the reason."""
+    plain = [[name, None if value is None else b64encode(value).decode()] for name, value in headers]
+    return DeadLetter(
+        source_topic=record.topic,
+        source_partition=record.partition,
+        source_offset=record.offset,
+        source_timestamp_ms=max(0, record.timestamp_ms),
+        consumer=consumer,
+        reason=str(error).replace("\n", " ")[:2_000],
+        error=type(error).__name__,
+        key=record.key,
+        value=record.value,
+        headers_json=json.dumps(plain, separators=(",", ":")),
+    )

@@ -1,0 +1,53 @@
+"""The registry as a global table: every worker folds the whole `octolog.arms` topic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from octolog.domain.arm import ArmHealthChanged, ArmHeartbeat, ArmRegistered, ArmRetired
+from octolog.domain.errors import UndecodableRecord
+from octolog.domain.ids import ArmId
+from octolog.domain.registry import Registry, evolve_registry
+from octolog.ports import LogRecord
+from schemas.codec import Codec
+
+_EVENTS = (ArmRegistered, ArmHeartbeat, ArmHealthChanged, ArmRetired)
+
+
+class RegistryTable:
+    """Folds registry records; tells of arms it had not seen.
+
+    Args:
+        codec: Decodes the records.
+        on_new_arm: Called once per arm when it first appears, before it can be routed to.
+        on_unusable: Called with a record that is no registry fact, and why.
+    """
+
+    def __init__(
+        self,
+        codec: Codec,
+        on_new_arm: Callable[[ArmId], None],
+        on_unusable: Callable[[LogRecord, UndecodableRecord], None],
+    ) -> None:
+        self._codec, self._on_new_arm, self._on_unusable = codec, on_new_arm, on_unusable
+        self.registry = Registry()
+
+    def apply(self, records: list[LogRecord]) -> bool:
+        """Fold records in offset order; True when an arm changed, not only its heartbeat."""
+        before = self.registry.arms
+        for record in records:
+            if record.offset < self.registry.offset:
+                continue
+            try:
+                event = self._codec.decode(record.value)
+                if not isinstance(event, _EVENTS):
+                    raise UndecodableRecord(f"a {type(event).__name__} does not belong in {record.topic}")
+            except UndecodableRecord as error:
+                self._on_unusable(record, error)
+                self.registry = Registry(self.registry.arms, record.offset + 1)
+                continue
+            known = self.registry.arms
+            self.registry = evolve_registry(self.registry, event, record.offset)
+            for arm_id in self.registry.arms.keys() - known.keys():
+                self._on_new_arm(arm_id)
+        return self.registry.arms is not before

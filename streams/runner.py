@@ -1,0 +1,304 @@
+"""The one loop: consume, decide, produce, commit; exactly once.
+
+Facts, assignments, timers, snapshots, dead letters and the positions of the inputs are committed in one Kafka
+transaction, or not at all. Whatever goes wrong ends alike: the shards are dropped and restored from the log,
+and the inputs are read again from their committed positions.
+
+Batches adapt by themselves: while one transaction commits, inputs arrive, and the next takes all of them. A
+lone record commits at once.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from octolog.domain.errors import Fenced, Unavailable
+from octolog.domain.ids import ArmId, TaskId
+from octolog.domain.shard import DEFAULT_LEASE_MS, DEFAULT_WINDOW
+from octolog.domain.upkeep import TimerFired, TimerKind
+from octolog.ports import LogRecord
+from schemas.codec import Codec
+from streams.closed_index import ClosedIndex
+from streams.kafka.config import KafkaConfig
+from streams.kafka.inputs import InputConsumer, record_of
+from streams.kafka.reader import KafkaLogReader
+from streams.kafka.tail import Tail
+from streams.kafka.transaction import TransactionalProducer, TransactionLost, fence
+from streams.processors.task import TaskProcessor
+from streams.registry_table import RegistryTable
+from streams.restore import restore
+from streams.topics import ARMS, INPUTS, TASKS
+
+GROUP: Final = "octolog-task-processor"
+_IDLE_S: Final = 0.05
+_MAX_BATCH: Final = 4_000
+_SNAPSHOT_FACTS: Final = 10_000
+_SNAPSHOT_S: Final = 10.0
+_RESTORE_PAUSE_S: Final = 0.2
+_RESTORE_TRIES: Final = 25
+
+log = structlog.get_logger("octolog.processor")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """One worker of the task processor.
+
+    Attributes:
+        slot: Its name, stable over restarts: `0`, `1`, ...
+        state_dir: Folder for the indexes of closed trees; differs by cluster.
+        window: Attempts one arm may hold from one partition.
+        lease_ms: How long an arm may stay silent.
+        max_batch: Inputs of one transaction at most.
+        snapshot_facts: Facts of a partition after which its open trees are written down.
+    """
+
+    slot: str
+    state_dir: Path
+    window: int = DEFAULT_WINDOW
+    lease_ms: int = DEFAULT_LEASE_MS
+    max_batch: int = _MAX_BATCH
+    snapshot_facts: int = _SNAPSHOT_FACTS
+
+
+@dataclass(slots=True)
+class Partition:
+    """A partition this worker owns.
+
+    Attributes:
+        processor: Its shard with codec and outputs.
+        index: Its closed trees.
+        snapshot_position: Facts of the partition at its last snapshot.
+        snapshot_time_s: When that was, monotonic seconds.
+    """
+
+    processor: TaskProcessor
+    index: ClosedIndex
+    snapshot_position: int
+    snapshot_time_s: float
+
+
+class TaskWorker:
+    """Owns some partitions of the task processor and runs them until told to stop.
+
+    Args:
+        kafka: Where Kafka is.
+        codec: Encodes and decodes.
+        settings: This worker.
+        on_new_arm: Called when an arm first appears in the registry, so that its topic can be made.
+    """
+
+    def __init__(
+        self, kafka: KafkaConfig, codec: Codec, settings: WorkerSettings, on_new_arm: Callable[[ArmId], None]
+    ) -> None:
+        self._kafka, self._codec, self._settings = kafka, codec, settings
+        self._transactional_id = f"{GROUP}-{settings.slot}"
+        # Made first: it ends what a dead predecessor left open, so that the log can be read to its end.
+        self._producer = TransactionalProducer(kafka, self._transactional_id)
+        self._registry = RegistryTable(codec, on_new_arm, self._refuse_registry)
+        self._arms = Tail(kafka, ARMS)
+        self._registry.apply(self._arms.catch_up())
+        self._registry_news = False
+        self._partitions: dict[int, Partition] = {}
+        self._clock_ahead_ms = 0.0
+        self._refused: list[tuple[LogRecord, Exception]] = []
+        self.commits = 0
+        self._inputs = InputConsumer(
+            kafka, GROUP, f"{GROUP}-{settings.slot}", INPUTS, self._assigned, self._revoked
+        )
+
+    @property
+    def facts(self) -> int:
+        """Facts committed or about to be, by this worker."""
+        return sum(p.processor.facts for p in self._partitions.values())
+
+    @property
+    def owned(self) -> list[int]:
+        """Partitions owned now."""
+        return sorted(self._partitions)
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Process inputs until `stop()`; returns quietly when another process takes the slot over.
+
+        Raises:
+            BrokerUnavailable: When Kafka stays away beyond every bound.
+            LogCorrupted: When facts cannot be read back.
+        """
+        try:
+            while not stop():
+                self.step()
+        except Fenced as error:
+            log.warning("stepping down", reason=str(error))
+        finally:
+            self.close()
+
+    def step(self) -> int:
+        """One round: what has come, what is due, what must be written down. Returns the number of inputs."""
+        try:
+            return self._step()
+        except (TransactionLost, Unavailable) as error:
+            log.warning("restoring from the log", reason=str(error))
+            self._restore_all()
+            return 0
+
+    def close(self) -> None:
+        """Leave the group and release everything."""
+        self._drop(list(self._partitions))
+        self._inputs.close()
+        self._arms.close()
+        self._producer.close()
+
+    def _step(self) -> int:
+        messages = self._inputs.poll(self._wait_s(), self._settings.max_batch)
+        self._registry_news |= self._registry.apply(self._arms.poll())
+        due = self._due()
+        snapshots = self._snapshots_due()
+        if not (messages or due or snapshots or self._refused):
+            return 0
+        self._write_indexes(snapshots)
+        self._producer.begin()
+        registry = self._registry.registry
+        for message in messages:
+            record = record_of(message)
+            self._clock_ahead_ms = max(self._clock_ahead_ms - 1, record.timestamp_ms - time.time() * 1_000)
+            partition = self._partitions[record.partition]
+            partition.processor.process(record, lambda m=message: m.headers() or [], registry)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        for number, timer in due:
+            self._partitions[number].processor.fire(timer)
+        for number in snapshots:
+            self._snapshot(self._partitions[number])
+        self._write_refused()
+        self._producer.commit(self._inputs.after(messages, self._transactional_id), self._inputs.group_metadata())
+        self.commits += 1
+        return len(messages)
+
+    def _wait_s(self) -> float:
+        due = [ms for p in self._partitions.values() if (ms := p.processor.shard.next_due_ms()) is not None]
+        if not due:
+            return _IDLE_S
+        return min(_IDLE_S, max(0.0, (min(due) - self._now_ms()) / 1_000))
+
+    def _now_ms(self) -> int:
+        """The broker's clock, as far as records have shown it to run ahead of this machine's."""
+        return int(time.time() * 1_000 + max(0.0, self._clock_ahead_ms))
+
+    def _due(self) -> list[tuple[int, TimerFired]]:
+        now_ms = self._now_ms()
+        fired = [(n, timer) for n, p in self._partitions.items() for timer in p.processor.shard.due(now_ms)]
+        if self._registry_news:
+            self._registry_news = False
+            news = TimerFired(TimerKind.REGISTRY, TaskId(""), "", now_ms)
+            fired += [(number, news) for number, p in self._partitions.items() if p.processor.shard.waiting]
+        return fired
+
+    # Snapshots
+
+    def _snapshots_due(self) -> list[int]:
+        now_s = time.monotonic()
+        due = []
+        for number, partition in self._partitions.items():
+            fresh = partition.processor.shard.position - partition.snapshot_position
+            old = now_s - partition.snapshot_time_s > _SNAPSHOT_S
+            if fresh >= self._settings.snapshot_facts or (fresh and old):
+                due.append(number)
+        return due
+
+    def _write_indexes(self, numbers: list[int]) -> None:
+        """Write closed trees down, before the snapshots that leave them out."""
+        for number in numbers:
+            partition = self._partitions[number]
+            shard = partition.processor.shard
+            partition.index.put(shard.just_closed, self._facts_end(number))
+            shard.just_closed.clear()
+
+    def _snapshot(self, partition: Partition) -> None:
+        processor = partition.processor
+        processor.write_snapshots(partition.index.facts_offset())
+        partition.snapshot_position = processor.shard.position
+        partition.snapshot_time_s = time.monotonic()
+
+    def _facts_end(self, number: int) -> int:
+        # Between transactions, and this worker is the partition's only writer: the end is after its last fact.
+        with closing(KafkaLogReader(self._kafka)) as reader:
+            return reader.ends([TASKS])[TASKS, number]
+
+    # Dead letters of the registry
+
+    def _refuse_registry(self, record: LogRecord, error: Exception) -> None:
+        if self._settings.slot == "0":  # every worker reads the registry; one of them reports
+            self._refused.append((record, error))
+
+    def _write_refused(self) -> None:
+        for record, error in self._refused:
+            next(iter(self._partitions.values())).processor.refuse(record, [], error)  # type: ignore[arg-type]
+        self._refused.clear()
+
+    # Partitions come and go
+
+    def _assigned(self, numbers: list[int]) -> None:
+        former = self._inputs.former_owners(numbers) if numbers else set()
+        for owner in former - {self._transactional_id}:
+            fence(self._kafka, owner)
+        self._restore(numbers)
+
+    def _revoked(self, numbers: list[int]) -> None:
+        self._drop(numbers)
+
+    def _restore(self, numbers: list[int]) -> None:
+        started_s = time.monotonic()
+        facts = 0
+        for number in numbers:
+            index = ClosedIndex(self._settings.state_dir / f"closed-{number}.sqlite")
+            processor = TaskProcessor(
+                number,
+                self._codec,
+                self._produce,
+                index,
+                window=self._settings.window,
+                lease_ms=self._settings.lease_ms,
+            )
+            with closing(KafkaLogReader(self._kafka)) as reader:
+                done = restore(processor.shard, number, reader, self._codec, index)
+            processor.snapshotted = done.snapshotted
+            facts += done.facts
+            self._partitions[number] = Partition(
+                processor, index, processor.shard.position - done.facts, time.monotonic()
+            )
+        gc.collect()
+        gc.freeze()  # restored trees and code live long: do not look through them at every collection
+        seconds = round(time.monotonic() - started_s, 3)
+        log.info("restored", partitions=numbers, facts=facts, seconds=seconds)
+
+    def _restore_all(self) -> None:
+        """After a lost transaction: forget everything, read it back, read the inputs again."""
+        numbers = list(self._partitions)
+        for attempt in range(_RESTORE_TRIES):
+            self._drop(numbers)
+            try:
+                self._restore(numbers)
+                self._inputs.rewind(numbers)
+            except Unavailable:
+                if attempt == _RESTORE_TRIES - 1:
+                    raise
+                time.sleep(_RESTORE_PAUSE_S)
+            else:
+                return
+
+    def _drop(self, numbers: list[int]) -> None:
+        for number in numbers:
+            partition = self._partitions.pop(number, None)
+            if partition is not None:
+                partition.index.close()
+
+    def _produce(
+        self, topic: str, key: bytes, value: bytes | None, partition: int, headers: dict[str, str | bytes] | None
+    ) -> None:
+        self._producer.produce(topic, key, value, partition, headers)

@@ -32,6 +32,7 @@ STOP_TIMEOUT_S: Final = 20.0
 POLL_S: Final = 0.01
 PORT_ATTEMPTS: Final = 3
 MESSAGE_CHARS: Final = 300
+AOT_FLAGS: Final = "-XX:AOT"
 PROBE_TIMEOUT_S: Final = 2.0
 # The kernel's boot time, from which process ages are counted, moves when the clock is set.
 CLOCK_SLACK_S: Final = 5.0
@@ -152,13 +153,16 @@ class EmbeddedKafka:
         for _attempt in range(PORT_ATTEMPTS):
             record = self._read()
             written_before = self.log_path.stat().st_size if self.log_path.exists() else 0
-            if record is None or self._process(record) is None:
+            found = self._process(record) is not None
+            if record is None or not found:
                 record = self._launch(record, extra_flags)
             info = self._await(record, begun, timeout_s)
             if info is not None:
+                self._train_if_needed(extra_flags)
                 return info
             reason = self._last_words(written_before)
-            if not self._lost_its_port(reason):
+            # One that was found may have been dying already; only one that was launched here says something.
+            if not found and not self._lost_its_port(reason):
                 break
         message = f"Kafka ended while starting: {reason}"
         raise BrokerFailed(message)
@@ -202,7 +206,9 @@ class EmbeddedKafka:
     def _launch(self, last: _Record | None, extra_flags: Sequence[str]) -> _Record:
         record = self._choose_ports(last)
         server, log4j = self._etc / "server.properties", self._etc / "log4j2.properties"
-        server.write_text(render_server(self.data_dir, record.port, record.controller_port), encoding="utf-8")
+        killed = storage.was_killed(self.data_dir)
+        settings = render_server(self.data_dir, record.port, record.controller_port, after_a_kill=killed)
+        server.write_text(settings, encoding="utf-8")
         log4j.write_text(render_log4j(self.log_path), encoding="utf-8")
         java = find_java(self._java_home)
         launcher = [str(java), *jvm_flags(self._heap_mb), *self._aot_flags(java, extra_flags), *extra_flags]
@@ -222,13 +228,15 @@ class EmbeddedKafka:
         return self.log_path.with_name("kafka.out")
 
     def _aot_flags(self, java: Path, extra_flags: Sequence[str]) -> list[str]:
-        if any(flag.startswith("-XX:AOT") for flag in extra_flags):
-            return []
         cache = aot_path(self.jars, java, self._heap_mb)
-        if cache.exists():
-            return [f"-XX:AOTCache={cache}"]
-        train_in_background(self.jars, self._heap_mb, self._java_home)
-        return []
+        chosen = any(flag.startswith(AOT_FLAGS) for flag in extra_flags)
+        return [f"-XX:AOTCache={cache}"] if cache.exists() and not chosen else []
+
+    def _train_if_needed(self, extra_flags: Sequence[str]) -> None:
+        # Only once the broker answers: the training must not compete with the start it cannot help any more.
+        chosen = any(flag.startswith(AOT_FLAGS) for flag in extra_flags)
+        if not chosen and not aot_path(self.jars, find_java(self._java_home), self._heap_mb).exists():
+            train_in_background(self.jars, self._heap_mb, self._java_home)
 
     def _choose_ports(self, last: _Record | None) -> _Record:
         if self._port is not None:

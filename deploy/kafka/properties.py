@@ -59,6 +59,12 @@ log.cleaner.dedupe.buffer.size=16777216
 metadata.max.idle.interval.ms=5000
 """
 
+_AFTER_A_KILL: Final = """
+# The last broker was killed, and the controller waits out its session before it admits this one: 1.5 s, not 9 s.
+broker.session.timeout.ms=1500
+broker.heartbeat.interval.ms=250
+"""
+
 _LOG4J: Final = """\
 status=error
 shutdownHook=disable
@@ -78,11 +84,19 @@ rootLogger.appenderRef.file.ref=file
 """
 
 
-def render_server(data_dir: Path, port: int, controller_port: int) -> str:
-    """Return `server.properties` of a single KRaft node that listens on the loopback interface alone."""
-    return _SERVER.format(
+def render_server(data_dir: Path, port: int, controller_port: int, *, after_a_kill: bool = False) -> str:
+    """Return `server.properties` of a single KRaft node that listens on the loopback interface alone.
+
+    Args:
+        data_dir: Kafka's `log.dirs`.
+        port: For clients.
+        controller_port: For the broker itself.
+        after_a_kill: The last broker of `data_dir` did not end cleanly.
+    """
+    server = _SERVER.format(
         node_id=NODE_ID, host=HOST, port=port, controller_port=controller_port, data_dir=_escape(data_dir)
     )
+    return server + _AFTER_A_KILL if after_a_kill else server
 
 
 def render_log4j(log_path: Path) -> str:

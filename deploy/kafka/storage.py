@@ -19,6 +19,7 @@ from deploy.kafka.properties import NODE_ID
 FORMAT_TIMEOUT_S: Final = 60
 CHECKPOINT: Final = "bootstrap.checkpoint"
 META: Final = "meta.properties"
+CLEAN: Final = ".kafka_cleanshutdown"
 
 
 def new_id() -> str:
@@ -36,6 +37,11 @@ def read_cluster_id(data_dir: Path) -> str | None:
     except FileNotFoundError:
         return None
     return next((line.partition("=")[2].strip() for line in lines if line.startswith("cluster.id=")), None)
+
+
+def was_killed(data_dir: Path) -> bool:
+    """Say whether the last broker on `data_dir` ended without the mark Kafka leaves at a clean shutdown."""
+    return (data_dir / META).exists() and not (data_dir / CLEAN).exists()
 
 
 def format_storage(data_dir: Path, template: Path, tool: Sequence[str]) -> str:

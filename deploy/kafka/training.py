@@ -21,6 +21,7 @@ from deploy.kafka.aot import aot_path
 from deploy.kafka.broker import EmbeddedKafka
 from deploy.kafka.jars import JarCache
 from deploy.kafka.java import find_java
+from deploy.kafka.ports import free_port
 
 # At idle priority on a busy machine everything takes as long as it takes.
 TRAIN_TIMEOUT_S: Final = 600.0
@@ -42,8 +43,14 @@ def train(jars: JarCache, heap_mb: int, java_home: Path | None = None) -> bool:
         scratch = Path(mkdtemp(dir=jars.folder, prefix="training-"))
         try:
             draft = scratch / "broker.aot"
+            # A port of its own, so that the preferred one stays free for a broker that somebody uses.
             broker = EmbeddedKafka(
-                scratch, jars=jars, heap_mb=heap_mb, java_home=java_home, die_with_parent=True
+                scratch,
+                port=free_port(),
+                jars=jars,
+                heap_mb=heap_mb,
+                java_home=java_home,
+                die_with_parent=True,
             )
             broker.start(timeout_s=TRAIN_TIMEOUT_S, extra_flags=(f"-XX:AOTCacheOutput={draft}",))
             broker.stop(timeout_s=TRAIN_TIMEOUT_S)

@@ -67,8 +67,10 @@ def test_an_unformatted_folder_has_no_cluster_id(tmp_path: Path) -> None:
         ("2026-01-01T00:00:00Z INFO An Exception message: fine (a.B)\n", None),
         ("2026-01-01T00:00:00Z ERROR No room (a.B)\n2026-01-01T00:00:00Z ERROR later (a.B)\n", "No room"),
         (
-            "2026-01-01T00:00:00Z ERROR Cannot bind (a.B)\nx.Outer: wrapped\n\tat x\nCaused by: x.Inner: port taken\n"
-            "\t... 3 more\n2026-01-01T00:00:01Z ERROR shutting down (a.B)\n",
+            (
+                "2026-01-01T00:00:00Z ERROR Cannot bind (a.B)\nx.Outer: up\n\tat x\nCaused by: x.Inner: port taken\n"
+                "\t... 3 more\n2026-01-01T00:00:01Z ERROR shutting down (a.B)\n"
+            ),
             "Cannot bind: x.Inner: port taken",
         ),
     ],

@@ -77,7 +77,9 @@ class Codec:
             raise UndecodableRecord(f"{0 if value is None else len(value)} bytes are too few for a schema id")
         magic, schema_id = _HEADER.unpack_from(value)
         if magic != _MAGIC:
-            raise UndecodableRecord(f"first byte is {magic}, not the magic byte 0 of the Confluent wire format")
+            raise UndecodableRecord(
+                f"first byte is {magic}, not the magic byte 0 of the Confluent wire format"
+            )
         reader = self._readers.get(schema_id) or self._reader(schema_id)
         cls, written, read, build = reader
         source = BytesIO(value)
@@ -85,7 +87,9 @@ class Codec:
         try:
             datum: Any = fastavro.schemaless_reader(source, written, read)
             if source.tell() != len(value):
-                raise UndecodableRecord(f"{len(value) - source.tell()} bytes left over after a {cls.__name__}")
+                raise UndecodableRecord(
+                    f"{len(value) - source.tell()} bytes left over after a {cls.__name__}"
+                )
             record = build(datum)
         except UndecodableRecord:
             raise

@@ -12,13 +12,19 @@ from collections.abc import Callable
 from enum import StrEnum
 from functools import cache
 from types import UnionType
-from typing import Any, TypeAlias, Union, get_args, get_origin
+from typing import Any, TypeAlias, TypeVar, Union, get_args, get_origin
 
 Datum: TypeAlias = dict[str, Any]
 _Names: TypeAlias = dict[str, Any]
+_T = TypeVar("_T")
 
 
-@cache
+def _per_class(make: Callable[[type[Any]], _T]) -> Callable[[type[Any]], _T]:
+    """`functools.cache`, typed for classes: mypy takes `type[Any]` for something that may have no hash."""
+    return typing.cast("Callable[[type[Any]], _T]", cache(make))
+
+
+@_per_class
 def to_datum(cls: type[Any]) -> Callable[[Any], Datum]:
     """The function that turns an instance of `cls` into an Avro datum."""
     names: _Names = {}
@@ -30,13 +36,14 @@ def to_datum(cls: type[Any]) -> Callable[[Any], Datum]:
     return _compiled(f"lambda r: {{{', '.join(pairs)}}}", names)
 
 
-@cache
+@_per_class
 def from_datum(cls: type[Any]) -> Callable[[Datum], Any]:
     """The function that turns an Avro datum into an instance of `cls`."""
     names: _Names = {"cls": cls}
     hints = typing.get_type_hints(cls)
     values = (
-        f"{field.name}={_inward(hints[field.name], f'd[{field.name!r}]', names)}" for field in dataclasses.fields(cls)
+        f"{field.name}={_inward(hints[field.name], f'd[{field.name!r}]', names)}"
+        for field in dataclasses.fields(cls)
     )
     return _compiled(f"lambda d: cls({', '.join(values)})", names)
 
@@ -89,6 +96,10 @@ def _bind(names: _Names, prefix: str, hint: Any, make: Callable[[Any], Any]) -> 
 
 def _late(factory: Callable[[type[Any]], Callable[[Any], Any]], cls: type[Any]) -> Callable[[Any], Any]:
     """The function of a nested class; looked up at the first call where the class is recursive."""
+
+    def looked_up(value: Any) -> Any:
+        return factory(cls)(value)
+
     hints = typing.get_type_hints(cls).values()
     recursive = any(get_origin(h) is tuple and get_args(h)[0] is cls for h in hints)
-    return (lambda value: factory(cls)(value)) if recursive else factory(cls)
+    return looked_up if recursive else factory(cls)

@@ -88,22 +88,25 @@ class Scheduler:
         return Release(entry[3], entry[4], room, need)
 
     def unroutable(self, registry: Registry) -> list[Release]:
-        """Ready tasks that no arm of the registry can take, in queue order; they stay queued."""
-        return [
-            Release(entry[3], entry[4], (), need)
+        """Ready tasks that no arm of the registry can take, by priority, then age; they stay queued.
+
+        Sorted over all queues: their own order depends on what this process saw, and a restored one saw less.
+        """
+        waiting = [
+            (entry, need)
             for need, queue in self._queues.items()
             if queue and not self._route(need, registry)
             for entry in queue
         ]
+        waiting.sort(key=lambda pair: pair[0])
+        return [Release(entry[3], entry[4], (), need) for entry, need in waiting]
 
     def _with_room(self, need: Requirement, registry: Registry) -> tuple[Candidate, ...]:
         """All candidates, led by the best that has room; empty when none has."""
         candidates = self._route(need, registry)
         for index, candidate in enumerate(candidates):
             if self._in_flight.get(candidate.arm_id, 0) < self.window:
-                return (
-                    candidates if index == 0 else (candidate, *candidates[:index], *candidates[index + 1 :])
-                )
+                return (candidate, *candidates[:index], *candidates[index + 1 :])
         return ()
 
     def _route(self, need: Requirement, registry: Registry) -> tuple[Candidate, ...]:

@@ -336,6 +336,7 @@ class Shard:
     def resume(self) -> None:
         """After the last fact was folded: fill the scheduler and the timers from what is open."""
         for root_id, entry in self.trees.items():
+            entry.parked.clear()  # they are queued like the rest, and parked again where budget still lacks
             for task_id in entry.ready:
                 self._enqueue(entry, task_id)
             for attempt in entry.tree.attempts.values():

@@ -32,7 +32,6 @@ _OUTCOMES = {
 _RENEWAL_SHARE = 4
 """A heartbeat becomes a fact only when this share of the lease has passed since the last: log less, know enough."""
 
-
 _MAX_NOTE_CHARS = 500
 
 

@@ -41,8 +41,7 @@ from octolog.domain.values import Category
 MAX_DEPTH: Final = 5
 """Deepest nesting of subtasks. Source: seed B."""
 
-
-_AMOUNTS: Final = ("max_tokens", "max_time_ms", "max_cost_micros", "max_llm_calls")
+_LIMIT_NAMES: Final = ("max_tokens", "max_time_ms", "max_cost_micros", "max_llm_calls")
 
 
 def decide(tree: Tree, command: TreeCommand, at_ms: int) -> Iterator[f.Fact]:
@@ -157,7 +156,7 @@ def _amend(tree: Tree, command: AmendBudget, at_ms: int) -> Iterator[f.Fact]:
         return
     _open(tree, command.root_task_id)
     taken = add(tree.ledger.settled, tree.ledger.reserved)
-    for name, limit, held in zip(_AMOUNTS, bounds(command.limits), taken, strict=True):
+    for name, limit, held in zip(_LIMIT_NAMES, bounds(command.limits), taken, strict=True):
         if limit is not None and limit < held:
             raise InvalidContract(
                 "INVALID_BUDGET", f"limits.{name}", f"{limit} is below the {held} used and reserved"

@@ -41,11 +41,14 @@ class ClosedIndex:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = self._open()
         except (sqlite3.Error, OSError) as error:
-            raise StoreUnavailable(f"{path}: {error}; free the disk or delete the file, it is rebuilt") from error
+            raise StoreUnavailable(
+                f"{path}: {error}; free the disk or delete the file, it is rebuilt"
+            ) from error
 
     def get(self, root_id: TaskId) -> ClosedTree | None:
         """The tree, or None when it never was or is open."""
-        row = self._db.execute("select status, seq, head, seen from closed where root_task_id = ?", (root_id,)).fetchone()
+        query = "select status, seq, head, seen from closed where root_task_id = ?"
+        row = self._db.execute(query, (root_id,)).fetchone()
         return None if row is None else ClosedTree(TreeStatus(row[0]), row[1], row[2], row[3])
 
     def facts_offset(self) -> int:
@@ -59,7 +62,9 @@ class ClosedIndex:
         try:
             with self._db:
                 self._db.executemany("insert or replace into closed values (?, ?, ?, ?, ?)", rows)
-                self._db.execute("insert or replace into position values (1, ?, ?)", (facts_offset, STATE_VERSION))
+                self._db.execute(
+                    "insert or replace into position values (1, ?, ?)", (facts_offset, STATE_VERSION)
+                )
         except sqlite3.Error as error:
             raise StoreUnavailable(f"{self._path}: {error}") from error
 

@@ -14,7 +14,9 @@ from octolog.domain.ids import TaskId
 
 @lru_cache(maxsize=4_096)
 def _time(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1_000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        datetime.fromtimestamp(at_ms / 1_000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    )
 
 
 @lru_cache(maxsize=8_192)
@@ -23,7 +25,9 @@ def trace_id(root_id: TaskId) -> str:
     return sha256(root_id.encode()).hexdigest()[:32]
 
 
-def event_headers(event_id: str, event_type: str, source: str, at_ms: int, root_id: TaskId) -> dict[str, str | bytes]:
+def event_headers(
+    event_id: str, event_type: str, source: str, at_ms: int, root_id: TaskId
+) -> dict[str, str | bytes]:
     """Headers of a record that is about a tree.
 
     Args:

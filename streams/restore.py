@@ -104,7 +104,13 @@ def _snapshots(
 
 
 def _fold(
-    shard: Shard, partition: int, reader: LogReader, codec: Codec, index: ClosedIndex, start: int, ends: Positions
+    shard: Shard,
+    partition: int,
+    reader: LogReader,
+    codec: Codec,
+    index: ClosedIndex,
+    start: int,
+    ends: Positions,
 ) -> int:
     facts = 0
     place = TASKS, partition
@@ -112,7 +118,9 @@ def _fold(
         for record in batch:
             recorded = codec.decode(record.value)
             if not isinstance(recorded, RecordedFact):
-                raise LogCorrupted(f"{TASKS}/{partition}@{record.offset}: {type(recorded).__name__} is no fact")
+                raise LogCorrupted(
+                    f"{TASKS}/{partition}@{record.offset}: {type(recorded).__name__} is no fact"
+                )
             shard.refold(recorded.fact, recorded.link, recorded.hash)
             facts += 1
         if len(shard.just_closed) > _FLUSH_EVERY:

@@ -176,7 +176,9 @@ class TaskWorker:
         for number in snapshots:
             self._snapshot(self._partitions[number])
         self._write_refused()
-        self._producer.commit(self._inputs.after(messages, self._transactional_id), self._inputs.group_metadata())
+        self._producer.commit(
+            self._inputs.after(messages, self._transactional_id), self._inputs.group_metadata()
+        )
         self.commits += 1
         return len(messages)
 
@@ -299,6 +301,11 @@ class TaskWorker:
                 partition.index.close()
 
     def _produce(
-        self, topic: str, key: bytes, value: bytes | None, partition: int, headers: dict[str, str | bytes] | None
+        self,
+        topic: str,
+        key: bytes,
+        value: bytes | None,
+        partition: int,
+        headers: dict[str, str | bytes] | None,
     ) -> None:
         self._producer.produce(topic, key, value, partition, headers)

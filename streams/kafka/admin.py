@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from octolog.domain.errors import BrokerUnavailable, SettingsError
 from streams.kafka.config import REQUEST_TIMEOUT_S, KafkaConfig

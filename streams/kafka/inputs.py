@@ -131,8 +131,8 @@ def record_of(message: Message) -> LogRecord:
         message.partition(),  # type: ignore[arg-type]
         message.offset(),  # type: ignore[arg-type]
         message.timestamp()[1],
-        message.key(),  # type: ignore[arg-type]
-        message.value(),  # type: ignore[arg-type]
+        message.key(),
+        message.value(),
     )
 
 

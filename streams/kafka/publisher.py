@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -15,15 +16,22 @@ Done = Callable[[LogRecord | Exception], None]
 
 
 class KafkaPublisher:
-    """An idempotent producer with its own polling thread left to librdkafka's callbacks.
+    """An idempotent producer.
 
     Args:
         config: Where Kafka is.
         linger_ms: How long a record may wait for company, milliseconds.
+        background: True: a thread of its own serves the callbacks; False: `poll` and `flush` do.
     """
 
-    def __init__(self, config: KafkaConfig, *, linger_ms: float = 0.5) -> None:
+    def __init__(self, config: KafkaConfig, *, linger_ms: float = 0.5, background: bool = False) -> None:
         self._producer = Producer(config.producer(linger_ms=linger_ms))
+        self._closed = threading.Event()
+        self._thread = (
+            threading.Thread(target=self._serve, name="publisher", daemon=True) if background else None
+        )
+        if self._thread is not None:
+            self._thread.start()
 
     def publish(
         self,
@@ -49,7 +57,8 @@ class KafkaPublisher:
             except KafkaException as error:
                 raise translated(error, f"writing to {topic}") from error
             else:
-                self._producer.poll(0)
+                if self._thread is None:
+                    self._producer.poll(0)
                 return
 
     def poll(self, timeout_s: float) -> int:
@@ -69,6 +78,13 @@ class KafkaPublisher:
     def close(self) -> None:
         """Flush and release the connection."""
         self._producer.flush(5)
+        self._closed.set()
+        if self._thread is not None:
+            self._thread.join(1.0)
+
+    def _serve(self) -> None:
+        while not self._closed.is_set():
+            self._producer.poll(0.1)
 
 
 def _reporting(done: Done) -> Callable[[KafkaError | None, Message], None]:
@@ -82,8 +98,8 @@ def _reporting(done: Done) -> Callable[[KafkaError | None, Message], None]:
                 message.partition() or 0,
                 message.offset() or 0,
                 message.timestamp()[1],
-                message.key(),  # type: ignore[arg-type]  # bytes in, bytes out
-                message.value(),  # type: ignore[arg-type]
+                message.key(),
+                message.value(),
             )
         )
 

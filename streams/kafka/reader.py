@@ -28,7 +28,10 @@ class KafkaLogReader:
     def __init__(self, config: KafkaConfig, *, batch: int = _BATCH) -> None:
         self._consumer = Consumer(
             config.consumer(
-                "octolog-reader", enable_partition_eof=True, queued_max_messages_kbytes=128 * 1024, fetch_wait_max_ms=50
+                "octolog-reader",
+                enable_partition_eof=True,
+                queued_max_messages_kbytes=128 * 1024,
+                fetch_wait_max_ms=50,
             )
         )
         self._batch = batch
@@ -58,7 +61,8 @@ class KafkaLogReader:
             raise translated(error, "looking up a time") from error
         ends = self.ends(topics)
         return {
-            (tp.topic, tp.partition): tp.offset if tp.offset >= 0 else ends[tp.topic, tp.partition] for tp in found
+            (tp.topic, tp.partition): tp.offset if tp.offset >= 0 else ends[tp.topic, tp.partition]
+            for tp in found
         }
 
     def read(self, start: Positions, *, until: Positions | None = None) -> Iterator[list[LogRecord]]:
@@ -68,7 +72,9 @@ class KafkaLogReader:
             if until is None:
                 yield from self._follow()
             else:
-                yield from self._bounded({key: end for key, end in until.items() if start.get(key, end) < end})
+                yield from self._bounded(
+                    {key: end for key, end in until.items() if start.get(key, end) < end}
+                )
         finally:
             self._consumer.unassign()
 
@@ -110,7 +116,9 @@ class KafkaLogReader:
 
     def _bounds(self, topic: str, partition: int) -> tuple[int, int]:
         try:
-            bounds = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=REQUEST_TIMEOUT_S)
+            bounds = self._consumer.get_watermark_offsets(
+                TopicPartition(topic, partition), timeout=REQUEST_TIMEOUT_S
+            )
         except KafkaException as error:
             raise translated(error, f"asking for the end of {topic}") from error
         return bounds
@@ -141,8 +149,8 @@ def records(messages: list[Message]) -> list[LogRecord]:
                     message.partition(),  # type: ignore[arg-type]
                     message.offset(),  # type: ignore[arg-type]
                     message.timestamp()[1],
-                    message.key(),  # type: ignore[arg-type]
-                    message.value(),  # type: ignore[arg-type]
+                    message.key(),
+                    message.value(),
                 )
             )
         elif error.fatal():

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from confluent_kafka import KafkaException, Producer, TopicPartition
@@ -51,7 +52,12 @@ class TransactionalProducer:
         self._call("beginning a transaction", self._producer.begin_transaction)
 
     def produce(
-        self, topic: str, key: bytes, value: bytes | None, partition: int, headers: Mapping[str, str | bytes] | None
+        self,
+        topic: str,
+        key: bytes,
+        value: bytes | None,
+        partition: int,
+        headers: Mapping[str, str | bytes] | None,
     ) -> None:
         """Add a record to the open transaction; `partition` -1 leaves the choice to the key."""
         properties: dict[str, Any] = {} if partition < 0 else {"partition": partition}
@@ -76,16 +82,15 @@ class TransactionalProducer:
         """
         if offsets:
             self._call(
-                "sending offsets", lambda: self._producer.send_offsets_to_transaction(offsets, group, _COMMIT_TIMEOUT_S)
+                "sending offsets",
+                lambda: self._producer.send_offsets_to_transaction(offsets, group, _COMMIT_TIMEOUT_S),
             )
         self._call("committing", lambda: self._producer.commit_transaction(_COMMIT_TIMEOUT_S))
 
     def close(self) -> None:
         """Abort what is open, within bounds, and let go."""
-        try:
+        with suppress(KafkaException):  # nothing open, or nothing to be done: the id's next owner fences it
             self._producer.abort_transaction(2.0)
-        except KafkaException:
-            pass  # nothing open, or nothing to be done: the next owner of the id fences it
         self._producer = None  # type: ignore[assignment]  # librdkafka frees it with the last reference
 
     def _call(self, doing: str, request: Callable[[], object]) -> None:
@@ -124,6 +129,8 @@ class TransactionalProducer:
             message_timeout_ms=DELIVERY_TIMEOUT_MS,
             linger_ms=5,
             batch_size=1_000_000,
+            # Kafka answers CONCURRENT_TRANSACTIONS while it ends the transaction before; the default waits 100 ms.
+            retry_backoff_ms=5,
         )
         deadline = time.monotonic() + _INIT_TIMEOUT_S
         while True:

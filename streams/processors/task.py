@@ -41,7 +41,14 @@ class TaskProcessor:
     """
 
     def __init__(
-        self, partition: int, codec: Codec, produce: Produce, closed: ClosedTrees, *, window: int, lease_ms: int
+        self,
+        partition: int,
+        codec: Codec,
+        produce: Produce,
+        closed: ClosedTrees,
+        *,
+        window: int,
+        lease_ms: int,
     ) -> None:
         self.partition = partition
         self.shard = Shard(self._record, self._tell, closed, window=window, lease_ms=lease_ms)
@@ -51,7 +58,9 @@ class TaskProcessor:
         self._source = f"octolog://tasks/{partition}"
         self._at_ms = 0
 
-    def process(self, record: LogRecord, headers: Callable[[], list[tuple[str, Any]]], registry: Registry) -> None:
+    def process(
+        self, record: LogRecord, headers: Callable[[], list[tuple[str, Any]]], registry: Registry
+    ) -> None:
         """Decide one input; what cannot be used becomes a dead letter, and nothing else changes."""
         self._at_ms = record.timestamp_ms
         try:
@@ -82,7 +91,9 @@ class TaskProcessor:
                 self.snapshotted.discard(root_id)
         shard.touched.clear()
         done = SnapshotCompleted(self.partition, facts_offset, shard.position, len(shard.trees))
-        self._produce(SNAPSHOTS, f"partition/{self.partition}".encode(), self._codec.encode(done), self.partition, None)
+        self._produce(
+            SNAPSHOTS, f"partition/{self.partition}".encode(), self._codec.encode(done), self.partition, None
+        )
 
     def _snapshot(self, root_id: TaskId, value: bytes | None) -> None:
         self._produce(SNAPSHOTS, root_id.encode(), value, self.partition, None)

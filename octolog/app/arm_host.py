@@ -1,0 +1,78 @@
+"""The arms' process of a node: the built-in arms by name, hosted on Faust."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from octolog.app.connection import Connection
+from octolog.app.processes import StateFile
+from octolog.app.settings import Settings
+from octolog.domain.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from arms.arm import Arm
+    from arms.model import Model
+
+_REPORT_S: Final = 0.5
+
+
+def run_arms(settings: Settings, name: str, state: StateFile) -> None:
+    """Host the configured arms until SIGTERM."""
+    from arms.host import HostSettings, run_host
+
+    arms = chosen(settings.arms)
+    with Connection(settings) as connection:
+        host = HostSettings(
+            bootstrap_servers=connection.bootstrap_servers,
+            slot=f"octolog-{name}",
+            kafka=settings.kafka,
+        )
+        publisher = connection.publisher(background=True)
+        for arm in arms:
+            connection.ensure_assignment_topic(arm.arm_id)
+        threading.Thread(target=_report, args=(state, arms), daemon=True).start()
+        run_host(host, arms, publisher, connection.codec(), model=model(settings))
+
+
+def model(settings: Settings) -> Model | None:
+    """The model that arms may ask; None when no endpoint is set."""
+    if not settings.llm_base_url:
+        return None
+    from arms.model import ModelSettings, model_from
+
+    key = (
+        settings.llm_api_key.get_secret_value()
+        if settings.llm_api_key
+        else os.environ.get("OCTOLOG_LLM_API_KEY", "")
+    )
+    if not settings.llm_model:
+        raise SettingsError("OCTOLOG_LLM_BASE_URL is set but no model; set OCTOLOG_LLM_MODEL")
+    return model_from(ModelSettings(settings.llm_base_url, settings.llm_model, key))
+
+
+def chosen(names: str) -> Sequence[Arm]:
+    """The built-in arms of a comma-separated list of groups.
+
+    Raises:
+        SettingsError: For a name that is no group; lists those that are.
+    """
+    from arms.builtin import GROUPS
+
+    found: list[Arm] = []
+    for name in filter(None, map(str.strip, names.split(","))):
+        if name not in GROUPS:
+            raise SettingsError(f"no arms named {name!r}; there are: {', '.join(sorted(GROUPS))}")
+        found.extend(GROUPS[name])
+    return found
+
+
+def _report(state: StateFile, arms: Sequence[Arm]) -> None:
+    ids = ", ".join(arm.arm_id for arm in arms)
+    while True:
+        state.write(state="ready", kind="arms", detail=ids)
+        time.sleep(_REPORT_S)

@@ -1,0 +1,87 @@
+"""Following the log into a projection: read, store rows and positions, again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from octolog.domain.errors import BrokerUnavailable
+from octolog.ports import LogReader, LogRecord, Positions, Progress, Projection
+
+_PAUSE_S: Final = 0.5
+
+
+@dataclass(slots=True)
+class ProjectorState:
+    """How far a projector is.
+
+    Attributes:
+        records: Records stored since the start.
+        positions: The next offset per partition.
+        caught_up: True when the last read brought nothing.
+    """
+
+    records: int = 0
+    positions: Positions = field(default_factory=dict)
+    caught_up: bool = False
+
+
+def start_positions(projection: Projection, reader: LogReader) -> Positions:
+    """Where to read on: the stored positions, and the beginning of partitions the store has not seen."""
+    known = projection.positions()
+    return {place: known.get(place, 0) for place in reader.ends(list(projection.topics))}
+
+
+def follow(
+    projection: Projection, reader: LogReader, state: ProjectorState, stop: Callable[[], bool]
+) -> None:
+    """Feed a projection until `stop()`; waits out a broker that is away.
+
+    Raises:
+        StoreUnavailable: When the store cannot take rows.
+    """
+    while not stop():
+        try:
+            _follow_once(projection, reader, state, stop)
+        except BrokerUnavailable:
+            state.caught_up = False
+            time.sleep(_PAUSE_S)
+
+
+def catch_up(projection: Projection, reader: LogReader, progress: Progress | None = None) -> int:
+    """Feed a projection up to the log's end as it is now; returns the records read."""
+    start = start_positions(projection, reader)
+    ends = reader.ends(list(projection.topics))
+    total = sum(max(0, end - start.get(place, 0)) for place, end in ends.items())
+    read = 0
+    for batch in reader.read(start, until=ends):
+        projection.apply(batch, after(batch))
+        read += len(batch)
+        if progress is not None:
+            progress(read, total)
+    if progress is not None:
+        progress(total, total)
+    return read
+
+
+def after(batch: Iterable[LogRecord]) -> Positions:
+    """The positions after a batch."""
+    return {(record.topic, record.partition): record.offset + 1 for record in batch}
+
+
+def _follow_once(
+    projection: Projection, reader: LogReader, state: ProjectorState, stop: Callable[[], bool]
+) -> None:
+    start = start_positions(projection, reader)
+    state.positions = dict(start)
+    for batch in reader.read(start):
+        if stop():
+            return
+        state.caught_up = not batch
+        if batch:
+            positions = after(batch)
+            projection.apply(batch, positions)
+            state.records += len(batch)
+            state.positions.update(positions)

@@ -1,0 +1,137 @@
+"""Settings: a flag beats `octolog.toml`, which beats the environment (docs/decisions/0003)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Final
+
+import platformdirs
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from octolog.domain.errors import SettingsError
+from octolog.domain.shard import DEFAULT_LEASE_MS, DEFAULT_WINDOW
+
+_KAFKA_PREFIX: Final = "OCTOLOG_KAFKA_"
+TOML_FILE: Final = "octolog.toml"
+
+
+class Settings(BaseSettings):
+    """What octolog runs on.
+
+    Attributes:
+        home: Folder of the embedded broker's data, projections, logs and process files.
+        bootstrap_servers: An existing cluster, `host:port` comma separated; None: the embedded broker.
+        broker_port: Port of the embedded broker; None: a free one, kept over restarts.
+        schema_registry_url: A registry by URL; None: octolog's own `_schemas` topic.
+        qdrant_url: A Qdrant server.
+        redis_url: A Redis server.
+        blob_url: Where large values go.
+        llm_base_url: An OpenAI-compatible endpoint.
+        llm_model: Model asked there.
+        llm_api_key: Its key.
+        partitions: Partitions of the co-partitioned topics, at their creation.
+        processors: Processes of the task processor.
+        window: Attempts one arm may hold from one partition.
+        lease_ms: How long an arm may stay silent, milliseconds.
+        arms: Which built-in arms the node hosts, by name, comma separated; empty: none.
+        kafka: librdkafka properties, from `OCTOLOG_KAFKA_SECURITY_PROTOCOL` and the like.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="OCTOLOG_", extra="forbid", frozen=True, toml_file=TOML_FILE)
+
+    home: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("octolog")))
+    bootstrap_servers: str | None = None
+    broker_port: int | None = Field(default=None, ge=1, le=65_535)
+    schema_registry_url: str | None = None
+    qdrant_url: str | None = None
+    redis_url: str | None = None
+    blob_url: str | None = None
+    llm_base_url: str | None = None
+    llm_model: str | None = None
+    llm_api_key: SecretStr | None = None
+    partitions: int = Field(default=4, ge=1, le=1_000)
+    processors: int = Field(default=1, ge=1, le=64)
+    window: int = Field(default=DEFAULT_WINDOW, ge=1)
+    lease_ms: int = Field(default=DEFAULT_LEASE_MS, ge=500)
+    arms: str = "review"
+    kafka: dict[str, str] = Field(default_factory=dict)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- the base class fixes the signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags first, then the file, then the environment."""
+        return init_settings, TomlConfigSettingsSource(settings_cls), env_settings
+
+    @property
+    def run_dir(self) -> Path:
+        """Process files: who runs, and how they are."""
+        return self.home / "run"
+
+    @property
+    def log_dir(self) -> Path:
+        """Logs of the node's processes."""
+        return self.home / "logs"
+
+    @property
+    def knowledge_dir(self) -> Path:
+        """The projections' files."""
+        return self.home / "projections"
+
+    def frozen_json(self) -> str:
+        """The settings as JSON, for a child process: secrets stay in the environment."""
+        return self.model_dump_json(exclude={"llm_api_key"})
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Settings from all sources; a flag that is None was not given.
+
+    Raises:
+        SettingsError: Naming the setting and its source.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    kafka = {**_kafka_from_environment(), **given.pop("kafka", {})}
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"])) or "settings"
+        raise SettingsError(f"setting {name}: {first['msg']}; see `octolog doctor`") from None
+    except ValueError as error:  # a broken octolog.toml
+        raise SettingsError(f"{TOML_FILE}: {error}") from None
+    home = settings.home.expanduser().absolute()
+    return settings.model_copy(update={"home": home, "kafka": {**kafka, **settings.kafka}})
+
+
+def source_of(field: str, flags: dict[str, Any]) -> str:
+    """Where a setting's value comes from: flag, octolog.toml, environment or default."""
+    if flags.get(field) is not None:
+        return "flag"
+    if Path(TOML_FILE).is_file() and field in _toml_keys():
+        return TOML_FILE
+    return "environment" if f"OCTOLOG_{field.upper()}" in os.environ else "default"
+
+
+def _toml_keys() -> set[str]:
+    return set(TomlConfigSettingsSource(Settings)().keys())
+
+
+def _kafka_from_environment() -> dict[str, str]:
+    """`OCTOLOG_KAFKA_SASL_MECHANISM` is librdkafka's `sasl.mechanism`."""
+    return {
+        name.removeprefix(_KAFKA_PREFIX).lower().replace("_", "."): value
+        for name, value in os.environ.items()
+        if name.startswith(_KAFKA_PREFIX)
+    }

@@ -1,0 +1,114 @@
+"""The entry of every child process of a node: `python -m octolog.app.worker KIND NAME`.
+
+The settings come in the environment variable `OCTOLOG_NODE`, as JSON; the node has resolved them already.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from octolog.app.connection import Connection
+from octolog.app.processes import StateFile, Stop, die_with_parent
+from octolog.app.settings import Settings
+from octolog.domain.errors import OctologError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NODE_VARIABLE: Final = "OCTOLOG_NODE"
+_REPORT_S: Final = 0.5
+
+
+def main(arguments: list[str]) -> int:
+    """Run one child until it is told to stop; returns its exit code."""
+    kind, name = arguments
+    die_with_parent()
+    _log_to_stderr()
+    settings = Settings.model_validate_json(os.environ[NODE_VARIABLE])
+    state = StateFile(settings.run_dir / f"{name}.json")
+    state.write(state="starting", kind=kind)
+    try:
+        _KINDS[kind](settings, name, state)
+    except OctologError as error:
+        structlog.get_logger("octolog").error("stopped", process=name, reason=str(error))
+        state.write(state="failed", kind=kind, detail=str(error))
+        return 1
+    state.write(state="stopped", kind=kind)
+    return 0
+
+
+def _processor(settings: Settings, name: str, state: StateFile) -> None:
+    from streams.runner import TaskWorker, WorkerSettings
+
+    stop = Stop()
+    with Connection(settings) as connection:
+        cluster = connection.admin().cluster_id()
+        worker = TaskWorker(
+            connection.kafka,
+            connection.codec(),
+            WorkerSettings(
+                slot=name.rsplit("-", 1)[1],
+                state_dir=settings.home / "state" / cluster,
+                window=settings.window,
+                lease_ms=settings.lease_ms,
+            ),
+            connection.ensure_assignment_topic,
+        )
+        reported_s = 0.0
+
+        def watched() -> bool:
+            nonlocal reported_s
+            now_s = time.monotonic()
+            if now_s - reported_s > _REPORT_S:
+                reported_s = now_s
+                owned = worker.owned
+                state.write(
+                    state="ready" if owned else "joining",
+                    kind="processor",
+                    detail=f"partitions {owned}, {worker.facts} facts, {worker.commits} commits",
+                )
+            return stop()
+
+        worker.run(watched)
+
+
+def _knowledge(settings: Settings, name: str, state: StateFile) -> None:
+    from octolog.app.knowledge import run_knowledge
+
+    run_knowledge(settings, name, state, Stop())
+
+
+def _arms(settings: Settings, name: str, state: StateFile) -> None:
+    from octolog.app.arm_host import run_arms
+
+    run_arms(settings, name, state)
+
+
+_KINDS: Final[dict[str, Callable[[Settings, str, StateFile], None]]] = {
+    "processor": _processor,
+    "knowledge": _knowledge,
+    "arms": _arms,
+}
+
+
+def _log_to_stderr() -> None:
+    line = "%(asctime)s %(levelname)s %(name)s %(message)s"
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format=line)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

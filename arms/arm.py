@@ -1,0 +1,170 @@
+"""The public way to define an arm: a Python function, what it can do, and what it answers.
+
+```python
+@arm("word-counter", name="Word counter", description="Counts words.", capabilities=("keyword_search",))
+def count(work: Work) -> Answer:
+    return Answer({"words": len(work.goal.split())})
+```
+"""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+import orjson
+
+from arms.handler import UNBOUNDED, HandlerConfig
+from arms.work import Work
+from octolog.domain.arm import ArmCapability
+from octolog.domain.contract import Step
+from octolog.domain.errors import OctologError
+from octolog.domain.ids import ArmId
+from octolog.domain.rules import check_capability
+from octolog.domain.values import DEFAULT_RETRY, RetryPolicy
+
+__all__ = ["Answer", "Arm", "ArmFunction", "Fail", "Retry", "arm"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an arm answers when a bare dict or string says too little.
+
+    Attributes:
+        output: Any JSON value; pydantic models and dataclasses are written as objects.
+        confidence: The arm's own estimate, 0.0 to 1.0.
+        data_sources: What was read: URLs, file paths and the like.
+        tests_passed: Names of the checks the output passed.
+        plan: Steps the arm asks for, at most 10; the task then completes with them.
+        model_version: Model that answered; None: taken from the model calls made, if any.
+        command: What was executed, if it was no function: a shell command, a query. None: the function's source.
+    """
+
+    output: Any
+    confidence: float = 1.0
+    data_sources: tuple[str, ...] = ()
+    tests_passed: tuple[str, ...] = ()
+    plan: tuple[Step, ...] = ()
+    model_version: str | None = None
+    command: str | None = None
+
+
+ArmFunction: TypeAlias = Callable[[Work], Any | Awaitable[Any]]
+"""Takes `Work`; gives an `Answer`, or a JSON value that stands for `Answer(value)`. Sync or async."""
+
+
+class Fail(OctologError):
+    """Raised by an arm: this attempt failed, and the same attempt would fail again."""
+
+    def __init__(self, message: str, code: str = "TASK_FAILED") -> None:
+        super().__init__(message, code)
+        self.message, self.code = message, code
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class Retry(Fail):
+    """Raised by an arm: this attempt failed of something that may pass; the task's retry policy decides when."""
+
+    retryable = True
+
+    def __init__(self, message: str, code: str = "TRANSIENT") -> None:
+        super().__init__(message, code)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arm:
+    """A function with its description; made by `@arm`.
+
+    Attributes:
+        capability: What the registry is told.
+        function: What runs.
+        command: Its source text; with the arm's id and version it is what provenance hashes.
+        is_async: True when it runs on the host's event loop, False when in a thread.
+        config: Turns and context that a handler of this arm allows.
+    """
+
+    capability: ArmCapability
+    function: ArmFunction
+    command: str
+    is_async: bool
+    config: HandlerConfig = field(default=UNBOUNDED)
+
+    @property
+    def arm_id(self) -> ArmId:
+        """The arm's id."""
+        return self.capability.arm_id
+
+    def __call__(self, work: Work) -> Any:
+        """Call the function itself, as a test would."""
+        return self.function(work)
+
+
+_NO_SCHEMA: Final[Mapping[str, Any]] = {}
+
+
+def arm(  # noqa: PLR0913 -- one keyword per field of the registry's entry
+    arm_id: str,
+    *,
+    capabilities: tuple[str, ...],
+    name: str | None = None,
+    description: str = "",
+    cost_tier: int = 1,
+    timeout_seconds: int = 30,
+    max_concurrent_tasks: int = 10,
+    version: str = "1",
+    input_schema: Mapping[str, Any] = _NO_SCHEMA,
+    output_schema: Mapping[str, Any] = _NO_SCHEMA,
+    retry: RetryPolicy = DEFAULT_RETRY,
+    config: HandlerConfig = UNBOUNDED,
+) -> Callable[[ArmFunction], Arm]:
+    """Make an arm of a sync or async function.
+
+    Args:
+        arm_id: Lowercase words with hyphens; its assignments come on `octolog.assignments.<arm_id>`.
+        capabilities: Tags for routing, at least one.
+        name: For people; None: the id.
+        description: For people; empty: the function's docstring.
+        cost_tier: 1 (cheap) to 5 (expensive).
+        timeout_seconds: Longest run of one attempt, seconds, 1 to 300.
+        max_concurrent_tasks: Attempts worked on at once by one host.
+        version: The arm's own version; part of the provenance of its results.
+        input_schema: JSON Schema of the context.
+        output_schema: JSON Schema of the output.
+        retry: How the arm wants transient failures repeated.
+        config: Turns and context one attempt may use.
+
+    Raises:
+        InvalidContract: A value is out of bounds; raised where the arm is defined.
+    """
+
+    def made(function: ArmFunction) -> Arm:
+        capability = ArmCapability(
+            arm_id=ArmId(arm_id),
+            name=name or arm_id,
+            description=(description or inspect.getdoc(function) or "")[:500],
+            capabilities=capabilities,
+            cost_tier=cost_tier,
+            input_schema_json=orjson.dumps(input_schema, option=orjson.OPT_SORT_KEYS).decode(),
+            output_schema_json=orjson.dumps(output_schema, option=orjson.OPT_SORT_KEYS).decode(),
+            timeout_seconds=timeout_seconds,
+            retry_policy=retry,
+            version=version,
+            max_concurrent_tasks=max_concurrent_tasks,
+        )
+        check_capability(capability)
+        return Arm(capability, function, _source(function), inspect.iscoroutinefunction(function), config)
+
+    return made
+
+
+def _source(function: ArmFunction) -> str:
+    try:
+        return textwrap.dedent(inspect.getsource(function))
+    except (OSError, TypeError):  # defined at a prompt, or not written in Python
+        module = getattr(function, "__module__", "")
+        return f"{module}.{getattr(function, '__qualname__', type(function).__qualname__)}"

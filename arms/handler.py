@@ -1,0 +1,309 @@
+"""The handler: made once per attempt; says no before a model call that would pass what the attempt may use.
+
+A refused call is never made: nothing is sent, nothing is announced. A call that is made is announced first
+(`ModelCallIntended`, in the log before the model hears of it) and settled after (`ResourceUsed`). A call whose end
+is unknown stays charged with the most it can have used.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from octolog.domain.assignment import AttemptAssignment
+from octolog.domain.errors import BudgetRefused, Refused
+from octolog.domain.reports import ModelCallIntended, ResourceUsed
+from octolog.domain.values import NOTHING, Amounts, TaskError, TaskErrorType
+
+__all__ = ["UNBOUNDED", "DeadlinePassed", "Handler", "HandlerConfig", "LimitReached", "Meter", "ModelCall", "Used"]
+
+WARNING_PERCENT: Final = 80  # facts.md 2.6: informative; work goes on
+
+# Context windows in tokens. Source: facts.md 2.6, the published table.
+WINDOWS_TOKENS: Final = (
+    ("opus", 200_000),
+    ("sonnet", 180_000),
+    ("haiku", 150_000),
+    ("gpt-4", 128_000),
+    ("gpt-3.5", 16_000),
+)
+UNKNOWN_WINDOW_TOKENS: Final = 100_000
+
+
+class DeadlinePassed(Refused):
+    """The attempt's time is over; no further model call is made."""
+
+
+class LimitReached(Refused):
+    """The attempt's turns or context are used up; the task is too large for one attempt."""
+
+    def __init__(self, resource: str, used: int, limit: int) -> None:
+        super().__init__(resource, used, limit)
+        self.resource, self.used, self.limit = resource, used, limit
+
+    def __str__(self) -> str:
+        return f"{self.resource}: {self.used} of {self.limit} used; the call was not made"
+
+    @property
+    def task_error(self) -> TaskError:
+        """The task system's form of it."""
+        kind = TaskErrorType.RESOURCE_EXHAUSTION
+        return TaskError(kind, str(self), resource=self.resource, used=self.used, limit=self.limit)
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerConfig:
+    """What one attempt may use of a conversation. Source: facts.md 2.6.
+
+    Attributes:
+        max_turns: Model responses; None: no limit.
+        max_context_fraction: Share of the model's window, above 0.0 to 1.0; None: no limit.
+        window_tokens: The model's window; None: by the model's name.
+    """
+
+    max_turns: int | None = None
+    max_context_fraction: float | None = None
+    window_tokens: int | None = None
+
+    def context_limit(self, model: str) -> int | None:
+        """Tokens of context that `model` may be given; None: no limit."""
+        if self.max_context_fraction is None:
+            return None
+        known = next((tokens for name, tokens in WINDOWS_TOKENS if name in model.lower()), UNKNOWN_WINDOW_TOKENS)
+        # A float product of 0.07 * 100 is 7.000000000000001: round it back before the floor.
+        return math.floor(round(self.max_context_fraction * (self.window_tokens or known), 6))
+
+
+UNBOUNDED: Final = HandlerConfig()
+
+
+class Meter(Protocol):
+    """Where a handler reports to."""
+
+    async def intended(self, record: ModelCallIntended) -> None:
+        """Return once the announcement is in the log."""
+
+    def used(self, record: ResourceUsed) -> None:
+        """Report what a call used."""
+
+    def warned(self, text: str) -> None:
+        """Hear, once per resource, that most of it is used."""
+
+
+@dataclass(slots=True)
+class Used:
+    """What the attempt used so far; calls in flight count with the most they can use.
+
+    Attributes:
+        tokens: Model tokens.
+        cost_micros: Millionths of a US dollar.
+        calls: Model calls.
+        turns: Model responses.
+        context_tokens: Context held now.
+        peak_context_tokens: The most it ever was.
+    """
+
+    tokens: int = 0
+    cost_micros: int = 0
+    calls: int = 0
+    turns: int = 0
+    context_tokens: int = 0
+    peak_context_tokens: int = 0
+
+
+class ModelCall:
+    """One call, while it is made."""
+
+    def __init__(self, number: int, model: str, at_most: Amounts, context_tokens: int) -> None:
+        self.number, self.model, self.at_most, self.context_tokens = number, model, at_most, context_tokens
+        self.settled: ResourceUsed | None = None
+        self._settlement: tuple[Amounts, int, int, str] | None = None
+
+    def settle(self, used: Amounts, *, input_tokens: int = 0, output_tokens: int = 0, price_version: str = "") -> None:
+        """Say what the call used; without it the call stays charged with the most it can have used."""
+        self._settlement = used, input_tokens, output_tokens, price_version
+
+    def not_made(self) -> None:
+        """Say that the model never heard of the call, so that it used nothing."""
+        self._settlement = NOTHING, 0, 0, ""
+
+    @property
+    def settlement(self) -> tuple[Amounts, int, int, str] | None:
+        """Used, prompt tokens, completion tokens, version of the price table; None: unknown."""
+        return self._settlement
+
+
+class Handler:
+    """Counts and refuses for one attempt.
+
+    Args:
+        assignment: The attempt, with its allowance.
+        meter: Where calls are announced and settled.
+        config: Turns and context allowed.
+        deadline_s: When the attempt's time is over, by `clock`; None: never.
+        clock: Seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        assignment: AttemptAssignment,
+        meter: Meter,
+        *,
+        config: HandlerConfig = UNBOUNDED,
+        deadline_s: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.used = Used()
+        self.known_tokens = 0
+        self.warnings: list[str] = []
+        self.last_model: str | None = None
+        self._assignment, self._meter, self._config = assignment, meter, config
+        self._deadline_s, self._clock = deadline_s, clock
+        self._calls_made = 0
+        self._stopped: str | None = None
+
+    def stop(self, reason: str) -> None:
+        """Refuse every further call: the attempt was revoked or its time is over."""
+        self._stopped = reason
+
+    def check_time(self) -> None:
+        """Raise DeadlinePassed when the attempt has no time left."""
+        if self._stopped is not None:
+            raise DeadlinePassed(f"{self._stopped}; the call was not made")
+        if self._deadline_s is not None and self._clock() >= self._deadline_s:
+            raise DeadlinePassed("the attempt's time is over; the call was not made")
+
+    @asynccontextmanager
+    async def model_call(self, model: str, at_most: Amounts, *, context_tokens: int = 0) -> AsyncIterator[ModelCall]:
+        """Make one model call inside this block, or none at all.
+
+        Args:
+            model: Model asked.
+            at_most: The most the call can use; counted in full until it is settled.
+            context_tokens: What the call adds to the conversation's context.
+
+        Raises:
+            BudgetRefused: It could pass the attempt's allowance.
+            LimitReached: Turns or context are used up.
+            DeadlinePassed: The time is over, or the attempt was revoked.
+        """
+        at_most = Amounts(at_most.tokens, at_most.time_ms, at_most.cost_micros, max(1, at_most.calls))
+        self._refuse(model, at_most, context_tokens)
+        call = self._open(model, at_most, context_tokens)
+        work = self._assignment
+        try:
+            await self._meter.intended(
+                ModelCallIntended(
+                    work.root_task_id, work.task_id, work.attempt_id, work.arm_id, call.number, model, at_most
+                )
+            )
+            self.check_time()
+        except BaseException:
+            # The announcement may be in the log; the call was not made.
+            call.not_made()
+            self._close(call)
+            raise
+        try:
+            yield call
+        finally:
+            self._close(call)
+
+    def add_context(self, tokens: int, model: str = "") -> None:
+        """Take tokens into the conversation's context without a call.
+
+        Raises:
+            LimitReached: They do not fit; nothing was added.
+        """
+        self._check_context(model, tokens)
+        self._grow(tokens)
+        self._warn(model)
+
+    def _refuse(self, model: str, at_most: Amounts, context_tokens: int) -> None:
+        self.check_time()
+        for name, used, most, limit in self._budget(at_most):
+            if used + most > limit:
+                raise BudgetRefused(
+                    f"{name}: {used} of {limit} used, the call to {model} may need {most}; it was not made"
+                )
+        turns = self._config.max_turns
+        if turns is not None and self.used.turns >= turns:
+            raise LimitReached("turns", self.used.turns, turns)
+        self._check_context(model, context_tokens)
+
+    def _budget(self, at_most: Amounts) -> Iterator[tuple[str, int, int, int]]:
+        limits, used = self._assignment.allowance, self.used
+        rows = (
+            ("calls", used.calls, at_most.calls, limits.max_llm_calls),
+            ("tokens", used.tokens, at_most.tokens, limits.max_tokens),
+            ("cost_micros", used.cost_micros, at_most.cost_micros, limits.max_cost_micros),
+        )
+        for name, so_far, most, limit in rows:
+            if limit is not None:
+                yield name, so_far, most, limit
+
+    def _check_context(self, model: str, tokens: int) -> None:
+        limit = self._config.context_limit(model)
+        if limit is not None and self.used.context_tokens + tokens > limit:
+            raise LimitReached("context", self.used.context_tokens, limit)
+
+    def _grow(self, tokens: int) -> None:
+        self.used.context_tokens += tokens
+        self.used.peak_context_tokens = max(self.used.peak_context_tokens, self.used.context_tokens)
+
+    def _open(self, model: str, at_most: Amounts, context_tokens: int) -> ModelCall:
+        self._calls_made += 1
+        self._charge(at_most, 1)
+        # Counted before the answer, so that calls side by side cannot pass the limit together.
+        self.used.turns += 1
+        self._grow(context_tokens)
+        return ModelCall(self._calls_made, model, at_most, context_tokens)
+
+    def _charge(self, amounts: Amounts, sign: int) -> None:
+        self.used.tokens += sign * amounts.tokens
+        self.used.cost_micros += sign * amounts.cost_micros
+        self.used.calls += sign * amounts.calls
+
+    def _close(self, call: ModelCall) -> None:
+        if call.settlement is not None:
+            used, input_tokens, output_tokens, version = call.settlement
+            self._charge(call.at_most, -1)
+            self._charge(used, 1)
+            self.known_tokens += used.tokens
+            self._grow(output_tokens)
+            if used.calls:
+                self.last_model = call.model
+            else:
+                self.used.turns -= 1
+                self.used.context_tokens -= call.context_tokens
+            work = self._assignment
+            call.settled = ResourceUsed(
+                work.root_task_id,
+                work.task_id,
+                work.attempt_id,
+                work.arm_id,
+                call.number,
+                call.model,
+                used,
+                input_tokens,
+                output_tokens,
+                version,
+            )
+            self._meter.used(call.settled)
+        self._warn(call.model)
+
+    def _warn(self, model: str) -> None:
+        rows = [(name, used, limit) for name, used, _, limit in self._budget(NOTHING)]
+        if self._config.max_turns is not None:
+            rows.append(("turns", self.used.turns, self._config.max_turns))
+        context = self._config.context_limit(model)
+        if context is not None:
+            rows.append(("context", self.used.context_tokens, context))
+        for name, used, limit in rows:
+            near = limit > 0 and used * 100 >= limit * WARNING_PERCENT
+            if near and not any(text.startswith(f"{name}:") for text in self.warnings):
+                self.warnings.append(f"{name}: {used} of {limit} used")
+                self._meter.warned(self.warnings[-1])

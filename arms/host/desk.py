@@ -1,0 +1,219 @@
+"""One arm's desk: what it holds, in which order it is worked on, and how each attempt ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from heapq import heappop, heappush
+from time import monotonic, time_ns
+from typing import Any, Final
+
+from arms import topics
+from arms.arm import Arm
+from arms.handler import DeadlinePassed, Handler
+from arms.host.held import Held, Kept, Phase, Place
+from arms.host.meter import AttemptMeter
+from arms.host.outbox import Outbox
+from arms.host.places import Places
+from arms.model import Model
+from arms.outcome import Outcomes
+from arms.work import Work
+from octolog.domain.assignment import AttemptAssignment, AttemptRevoked
+from octolog.domain.errors import OctologError
+from octolog.domain.reports import ExecutionResult
+
+__all__ = ["Desk"]
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Desk:
+    """Queues, runs and reports the attempts of one arm.
+
+    Args:
+        arm: The arm.
+        outbox: Where reports go.
+        pool: Threads for a sync function.
+        model: The model configured, if any.
+        on_start: Called with an attempt when it begins.
+    """
+
+    def __init__(
+        self,
+        arm: Arm,
+        outbox: Outbox,
+        pool: ThreadPoolExecutor,
+        model: Model | None,
+        on_start: Callable[[Desk, Held], None],
+    ) -> None:
+        self.arm = arm
+        self.held: dict[str, Held] = {}
+        self.running = 0
+        self._outbox, self._pool, self._model, self._on_start = outbox, pool, model, on_start
+        self._outcomes = Outcomes(arm)
+        self._kept = Kept()
+        self._queue: list[tuple[int, int, int, Held]] = []
+        self._taken = 0
+        self._loop = asyncio.get_running_loop()
+        self._closed = False
+
+    def take(self, assignment: AttemptAssignment, place: Place, trace: str | None) -> Held | None:
+        """Queue an assignment; an attempt that is held or done already is not run twice.
+
+        Returns:
+            What is held now and was not before.
+        """
+        known = self.held.get(assignment.attempt_id)
+        if known is not None:
+            known.places.append(place)
+            return None
+        held = Held(assignment, [place], monotonic(), trace)
+        done = self._kept.get(assignment.attempt_id)
+        if done is not None:
+            self._send(held, done)
+            return None
+        self.held[assignment.attempt_id] = held
+        self._taken += 1
+        heappush(self._queue, (assignment.priority, assignment.assigned_ms, self._taken, held))
+        return held
+
+    def revoke(self, revoked: AttemptRevoked) -> None:
+        """Stop an attempt; it gets no result."""
+        held = self.held.get(revoked.attempt_id)
+        if held is None or held.phase is Phase.SENDING:
+            return
+        self._drop(held, revoked.reason or "revoked")
+        held.acknowledge()
+
+    def forget(self, gone: Iterable[Places]) -> None:
+        """Drop what is queued from partitions that another host reads now; what runs may finish."""
+        lost = set(map(id, gone))
+        for held in list(self.held.values()):
+            held.places = [place for place in held.places if id(place[0]) not in lost]
+            if not held.places and held.phase is Phase.QUEUED:
+                self._drop(held, "another host took over")
+
+    def dispatch(self) -> None:
+        """Start what is due, as far as the arm's concurrency allows."""
+        limit = self.arm.capability.max_concurrent_tasks
+        queue = self._queue
+        while queue and self.running < limit and not self._closed:
+            held = heappop(queue)[3]
+            if held.phase is Phase.QUEUED:
+                self._start(held)
+
+    def expire(self, held: Held) -> None:
+        """End an attempt whose time is over, with a failure."""
+        if held.phase is not Phase.RUNNING:
+            return
+        held.timed_out = True
+        held.halt(f"ran longer than {self._limit_ms(held)} ms")
+
+    def remaining_s(self, held: Held) -> float:
+        """Seconds that a running attempt may still take."""
+        return held.started_s + self._limit_ms(held) / 1000 - monotonic()
+
+    def close(self) -> list[asyncio.Task[None]]:
+        """Start nothing more; give the tasks that still run."""
+        self._closed = True
+        return [held.task for held in self.held.values() if held.task is not None]
+
+    def _drop(self, held: Held, reason: str) -> None:
+        held.phase = Phase.DROPPED
+        self.held.pop(held.assignment.attempt_id, None)
+        held.halt(reason)
+
+    def _limit_ms(self, held: Held) -> int:
+        """From its start: its own timeout, the arm's, and what the budget's time leaves after the wait in the queue."""
+        work = held.assignment
+        limit_ms = min(work.timeout_ms, self.arm.capability.timeout_seconds * 1000)
+        budget_ms = work.allowance.max_time_ms
+        if budget_ms is None:
+            return limit_ms
+        return max(0, min(limit_ms, budget_ms - int((held.started_s - held.taken_s) * 1000)))
+
+    def _start(self, held: Held) -> None:
+        held.phase = Phase.RUNNING
+        held.started_s = monotonic()
+        self.running += 1
+        held.task = self._loop.create_task(self._run(held))
+        # Not a `finally` in the coroutine: a task that is cancelled before its first step never enters it.
+        held.task.add_done_callback(lambda _: self._release(held))
+        self._on_start(self, held)
+
+    async def _run(self, held: Held) -> None:
+        assignment = held.assignment
+        handler = held.handler = Handler(
+            assignment,
+            AttemptMeter(assignment, self._outbox, held),
+            config=self.arm.config,
+            deadline_s=held.started_s + self._limit_ms(held) / 1000,
+        )
+        work = Work(assignment, handler, model=self._model, on_note=_noter(held), loop=self._loop)
+        outcomes = self._outcomes
+        try:
+            value = await (self.arm.function(work) if self.arm.is_async else self._in_thread(held, work))
+        except asyncio.CancelledError:
+            if not held.timed_out:
+                raise
+            late = DeadlinePassed(f"the attempt ran longer than {self._limit_ms(held)} ms")
+            self._end(held, outcomes.of_error(assignment, late, handler, **_times(held)))
+        except Exception as error:
+            if not isinstance(error, OctologError):
+                _log.exception("arm %s failed at %s", self.arm.arm_id, assignment.task_id)
+            self._end(held, outcomes.of_error(assignment, error, handler, **_times(held)))
+        else:
+            self._end(held, outcomes.of(assignment, value, handler, **_times(held)))
+
+    def _in_thread(self, held: Held, work: Work) -> asyncio.Future[Any]:
+        held.thread = self._pool.submit(self.arm.function, work)
+        return asyncio.wrap_future(held.thread)
+
+    def _release(self, held: Held) -> None:
+        """Free the slot of an ended task; a thread cannot be cancelled, its slot stays taken until it ends."""
+        held.task = None
+        if held.timer is not None:
+            held.timer.cancel()
+        if held.thread is None or held.thread.done():
+            self._free()
+        else:
+            held.thread.add_done_callback(lambda _: self._loop.call_soon_threadsafe(self._free))
+
+    def _free(self) -> None:
+        self.running -= 1
+        self.dispatch()
+
+    def _end(self, held: Held, result: ExecutionResult) -> None:
+        if held.phase is not Phase.RUNNING:
+            return
+        held.phase = Phase.SENDING
+        self._kept.put(result)
+        self._send(held, result)
+
+    def _send(self, held: Held, result: ExecutionResult) -> None:
+        def arrived() -> None:
+            self.held.pop(result.attempt_id, None)
+            held.acknowledge()
+
+        self._outbox.send(
+            topics.RESULTS,
+            result.root_task_id,
+            result,
+            event_id=f"{result.attempt_id}:result",
+            source=result.arm_id,
+            trace=held.trace,
+            then=arrived,
+        )
+
+
+def _noter(held: Held) -> Callable[[str], None]:
+    def note(text: str) -> None:
+        held.note = text[:500]
+
+    return note
+
+
+def _times(held: Held) -> dict[str, int]:
+    return {"took_ms": int((monotonic() - held.started_s) * 1000), "ended_ms": time_ns() // 1_000_000}

@@ -1,0 +1,59 @@
+"""A handler's reports, on their way into the log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from arms import topics
+from arms.host.held import Held
+from arms.host.outbox import Outbox
+from octolog.domain.assignment import AttemptAssignment
+from octolog.domain.reports import ModelCallIntended, ResourceUsed
+
+__all__ = ["AttemptMeter"]
+
+_log: Final = logging.getLogger(__name__)
+
+
+class AttemptMeter:
+    """The meter of one attempt."""
+
+    def __init__(self, assignment: AttemptAssignment, outbox: Outbox, held: Held) -> None:
+        self._assignment, self._outbox, self._held = assignment, outbox, held
+
+    async def intended(self, record: ModelCallIntended) -> None:
+        """Return once the announcement is in the log."""
+        there: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def arrived() -> None:
+            if not there.done():
+                there.set_result(None)
+
+        self._outbox.send(
+            topics.RESOURCES,
+            record.root_task_id,
+            record,
+            event_id=f"{record.attempt_id}:call:{record.call_number}:intended",
+            source=record.arm_id,
+            trace=self._held.trace,
+            then=arrived,
+        )
+        await there
+
+    def used(self, record: ResourceUsed) -> None:
+        """Report what a call used."""
+        self._outbox.send(
+            topics.RESOURCES,
+            record.root_task_id,
+            record,
+            event_id=f"{record.attempt_id}:call:{record.call_number}:used",
+            source=record.arm_id,
+            trace=self._held.trace,
+        )
+
+    def warned(self, text: str) -> None:
+        """Log it, and say it with the next heartbeat."""
+        _log.warning("%s %s: %s", self._assignment.arm_id, self._assignment.attempt_id, text)
+        self._held.note = text

@@ -1,0 +1,48 @@
+"""What a host is told."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+
+def _default_instance() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+@dataclass(frozen=True, slots=True)
+class HostSettings:
+    """Settings of one host process.
+
+    Attributes:
+        bootstrap_servers: `host:port`, several joined by commas.
+        instance_id: Name of this process in heartbeats.
+        group_id: Consumer group; hosts of one group share the assignments of the arms they have in common.
+        slot: Stable name for static membership: a restarted process with the same slot takes over at once, instead
+            of after the session timeout. Two live processes must never share one. None: a new member at each start.
+        web_port: Port of the health view on 127.0.0.1; None: no view.
+        partitions: Partitions of an assignment topic that does not exist yet.
+        replication_factor: Replicas of the same.
+        grace_ms: A run shorter than this is not announced with AttemptStarted, milliseconds.
+        stop_s: How long running attempts may take to finish after SIGTERM, seconds.
+        max_held: Attempts held at once, over all arms; reading pauses above it.
+        threads: Threads for sync arms, over all arms.
+        kafka: More settings of aiokafka's consumer, e.g. for SASL and TLS.
+    """
+
+    bootstrap_servers: str
+    instance_id: str = field(default_factory=_default_instance)
+    group_id: str = "octolog-arms"
+    slot: str | None = None
+    web_port: int | None = None
+    partitions: int = 4
+    replication_factor: int = 1
+    grace_ms: int = 100
+    stop_s: float = 1.5
+    max_held: int = 20_000
+    threads: int = 32
+    kafka: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))

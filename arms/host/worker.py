@@ -1,0 +1,235 @@
+"""The worker process: a Faust app with one service, its timers and its health view."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tempfile
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from typing import Any, Final
+
+import faust
+from faust.app.base import BootStrategy
+from faust.web import Request, Response, View
+
+from arms import topics
+from arms.arm import Arm
+from arms.host.desk import Desk
+from arms.host.held import Held
+from arms.host.intake import Intake, make_topics
+from arms.host.outbox import Outbox
+from arms.host.places import Places
+from arms.host.settings import HostSettings
+from arms.host.signs import Signs
+from arms.model import Model
+from octolog.domain.arm import ArmHealthChanged, ArmHeartbeat, ArmRegistered, Health
+from octolog.domain.assignment import AttemptAssignment, AttemptRevoked
+from octolog.domain.errors import BrokerUnavailable, ContractError, SettingsError
+from octolog.ports import Publisher
+from schemas.codec import Codec
+
+__all__ = ["serve"]
+
+_log: Final = logging.getLogger(__name__)
+_TICK_S: Final = 0.05
+_COMMIT_S: Final = 0.2
+_ALIVE_S: Final = 10.0
+_FLUSH_S: Final = 1.0
+
+
+class _Boot(BootStrategy):  # type: ignore[misc] -- Faust has no types
+    """Faust without its own consumer and producer: sensors and the web view."""
+
+    def server(self) -> Iterable[Any]:
+        return chain(self.sensors(), self.web_server())
+
+
+class _App(faust.App):  # type: ignore[misc]
+    BootStrategy = _Boot
+
+    async def _wait_for_table_recovery_completed(self) -> bool:
+        """There are no tables, and so nobody who would say that they are recovered."""
+        return False
+
+
+class _Worker(faust.Worker):  # type: ignore[misc]
+    """Faust's worker, quiet and quick to leave: logging is the process's own business, and so is stdout."""
+
+    def _setup_logging(self) -> None:
+        """Leave logging alone."""
+
+    def _shutdown_loop(self) -> None:
+        """Close the loop without Faust's two seconds of waiting: the service has ended what it began."""
+        pending = asyncio.all_tasks(self.loop)
+        for task in pending:
+            task.cancel()
+        self.loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.close()
+        if self.crash_reason:
+            raise self.crash_reason
+
+
+def serve(
+    settings: HostSettings, arms: Sequence[Arm], publisher: Publisher, codec: Codec, model: Model | None
+) -> None:
+    """Host arms until a signal; see `arms.host.run_host`."""
+    ids = [arm.arm_id for arm in arms]
+    if not ids or len(set(ids)) != len(ids):
+        raise SettingsError(f"arms to host: {', '.join(ids) or 'none'}; name at least one, each once")
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    with tempfile.TemporaryDirectory(prefix="octolog-arms-") as datadir:
+        app = _App(
+            settings.group_id,
+            broker=[f"kafka://{server}" for server in settings.bootstrap_servers.split(",")],
+            loop=loop,
+            autodiscover=False,
+            datadir=datadir,
+            web_enabled=settings.web_port is not None,
+            web_host="127.0.0.1",
+            web_bind="127.0.0.1",
+            web_port=settings.web_port or 6066,
+            worker_redirect_stdouts=False,
+        )
+        host = _Host(settings, arms, publisher, codec, model, loop=loop, beacon=app.beacon)
+        app.service(host)
+        _add_health_view(app, host)
+        worker = _Worker(app, loop=loop, quiet=True, redirect_stdouts=False)
+        worker.spinner = None
+        try:
+            worker.execute_from_commandline()
+        except SystemExit as end:
+            if end.code:
+                raise
+        if host.failure is not None:
+            raise host.failure
+
+
+class _Host(faust.Service):  # type: ignore[misc]
+    """Joins the pieces: intake to desks, desks to signs and outbox."""
+
+    def __init__(
+        self,
+        settings: HostSettings,
+        arms: Sequence[Arm],
+        publisher: Publisher,
+        codec: Codec,
+        model: Model | None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.failure: BrokerUnavailable | None = None
+        self._settings, self._arms, self._model = settings, arms, model
+        self._publisher, self._codec = publisher, codec
+        self._desks: dict[str, Desk] = {}
+        self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="arm")
+        self._outbox = Outbox(publisher, codec, self.loop)
+        self._signs = Signs(self._outbox, settings.instance_id, settings.grace_ms / 1000)
+        self._intake: Intake | None = None
+
+    def status(self) -> dict[str, Any]:
+        """What the health view says."""
+        desks = {
+            arm_id: {"held": len(desk.held), "running": desk.running} for arm_id, desk in self._desks.items()
+        }
+        return {"arms": desks, "instance_id": self._settings.instance_id, "reports_waiting": self._outbox.waiting}
+
+    async def on_start(self) -> None:
+        for arm in self._arms:
+            self._desks[arm.arm_id] = Desk(arm, self._outbox, self._pool, self._model, self._signs.began)
+        names = [f"{topics.ASSIGNMENTS_PREFIX}{arm_id}" for arm_id in self._desks]
+        await make_topics(self._settings, names)
+        self._intake = Intake(self._settings, names, self._on_revoked)
+        await self._intake.start()
+        for arm in self._arms:
+            self._say(arm.arm_id, ArmRegistered(arm.capability, self._settings.instance_id), "registered")
+
+    async def on_stop(self) -> None:
+        tasks = [task for desk in self._desks.values() for task in desk.close()]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=self._settings.stop_s)
+            for task in late:
+                task.cancel()
+            await asyncio.sleep(0)
+        for arm_id in self._desks:
+            gone = ArmHealthChanged(arm_id, Health.UNAVAILABLE, Health.HEALTHY, "its host was stopped")
+            self._say(arm_id, gone, "stopped")
+        await self._drain()
+        if self._intake is not None:
+            await self._intake.stop()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    @faust.Service.task
+    async def _read(self) -> None:
+        while not self.should_stop:
+            full = sum(len(desk.held) for desk in self._desks.values()) >= self._settings.max_held
+            assert self._intake is not None
+            touched: set[Desk] = set()
+            for places, records in await self._intake.read(full=full):
+                for record in records:
+                    self._take(places, record, touched)
+            # After the whole batch: a revocation in it comes before the start, and priorities are compared.
+            for desk in touched:
+                desk.dispatch()
+
+    @faust.Service.timer(_TICK_S)
+    async def _tick(self) -> None:
+        self._signs.tick()
+
+    @faust.Service.timer(_COMMIT_S)
+    async def _commit(self) -> None:
+        if self._intake is not None:
+            await self._intake.commit()
+
+    @faust.Service.timer(_ALIVE_S)
+    async def _alive(self) -> None:
+        for arm_id, desk in self._desks.items():
+            report = ArmHeartbeat(desk.arm.arm_id, self._settings.instance_id, desk.running, len(desk.held))
+            self._say(arm_id, report, f"alive:{id(report)}")
+
+    def _take(self, places: Places, record: Any, touched: set[Desk]) -> None:
+        try:
+            command = self._codec.decode(record.value)
+        except ContractError as error:
+            # Only the task processor writes here; it put what it could not use into dead-letters itself.
+            _log.error("%s %s@%s: %s", record.topic, record.partition, record.offset, error)
+            places.finish(record.offset)
+            return
+        desk = self._desks.get(getattr(command, "arm_id", ""))
+        if desk is not None and isinstance(command, AttemptAssignment):
+            held = desk.take(command, (places, record.offset), _trace(record.headers))
+            if held is not None:
+                self._signs.hold(held)
+            touched.add(desk)
+            return
+        if desk is not None and isinstance(command, AttemptRevoked):
+            desk.revoke(command)
+        places.finish(record.offset)
+
+    def _on_revoked(self, gone: list[Places]) -> None:
+        for desk in self._desks.values():
+            desk.forget(gone)
+
+    def _say(self, arm_id: str, event: Any, what: str) -> None:
+        event_id = f"{arm_id}:{self._settings.instance_id}:{what}"
+        self._outbox.send(topics.ARMS, arm_id, event, event_id=event_id, source=arm_id)
+
+    async def _drain(self) -> None:
+        deadline = self.loop.time() + _FLUSH_S
+        while self._outbox.waiting and self.loop.time() < deadline:
+            await asyncio.sleep(0.01)
+
+
+def _trace(headers: Iterable[tuple[str, bytes]]) -> str | None:
+    return next((value.decode("ascii", "replace") for name, value in headers if name == "traceparent"), None)
+
+
+def _add_health_view(app: Any, host: _Host) -> None:
+    @app.page("/health/")  # type: ignore[untyped-decorator]
+    async def health(view: View, _request: Request) -> Response:
+        return view.json(host.status())
+
+    _ = health

@@ -1,0 +1,197 @@
+"""Models: what a handler needs to know of one, and any OpenAI-compatible endpoint by way of pydantic-ai.
+
+pydantic-ai is the optional extra `model`; it is imported when a model is configured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from arms.handler import Handler
+from octolog.domain.errors import SettingsError, Unavailable
+from octolog.domain.values import Amounts
+
+if TYPE_CHECKING:
+    from pydantic_ai.models.openai import OpenAIChatModel
+
+__all__ = ["Completion", "Model", "ModelSettings", "ModelUnavailable", "OpenAIModel", "complete", "model_from"]
+
+# A chat template wraps every message in a few tokens of its own.
+_TEMPLATE_TOKENS: Final = 64
+
+
+class ModelUnavailable(Unavailable):
+    """The model does not answer, or answers with an error.
+
+    Attributes:
+        was_asked: False when the model cannot have heard of the call, so that it used nothing.
+    """
+
+    def __init__(self, message: str, *, was_asked: bool = True) -> None:
+        super().__init__(message)
+        self.was_asked = was_asked
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A model's answer.
+
+    Attributes:
+        text: What it wrote.
+        model: Which model says it answered.
+        input_tokens: Prompt tokens, counted by the model.
+        output_tokens: Completion tokens, counted by the model.
+    """
+
+    text: str
+    model: str
+    input_tokens: int
+    output_tokens: int
+
+
+class Model(Protocol):
+    """A chat model."""
+
+    @property
+    def name(self) -> str:
+        """The model's name, as its endpoint knows it."""
+
+    @property
+    def price_version(self) -> str:
+        """Version of the prices; empty: the model costs nothing."""
+
+    def cost_micros(self, input_tokens: int, output_tokens: int) -> int:
+        """Price of a call in millionths of a US dollar, rounded up."""
+
+    async def ask(self, prompt: str, *, system: str, max_tokens: int) -> Completion:
+        """Ask once, without retries.
+
+        Raises:
+            ModelUnavailable: There is no answer.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """An OpenAI-compatible endpoint.
+
+    Attributes:
+        base_url: For instance `http://127.0.0.1:8080/v1`.
+        model: Name of the model there.
+        api_key: Its key; any text where none is asked for.
+        input_micros_per_million: Price of a million prompt tokens, millionths of a US dollar.
+        output_micros_per_million: Price of a million completion tokens, likewise.
+        timeout_s: Longest wait for one answer, seconds.
+    """
+
+    base_url: str
+    model: str
+    api_key: str = "none"
+    input_micros_per_million: int = 0
+    output_micros_per_million: int = 0
+    timeout_s: float = 120.0
+
+
+class OpenAIModel:
+    """A model behind an OpenAI-compatible endpoint.
+
+    Raises:
+        SettingsError: The extra `model` is not installed.
+    """
+
+    def __init__(self, settings: ModelSettings) -> None:
+        self._settings = settings
+        self._model = _chat_model(settings)
+
+    @property
+    def name(self) -> str:
+        """The model's name at its endpoint."""
+        return self._settings.model
+
+    @property
+    def price_version(self) -> str:
+        """The prices themselves: they come from the settings."""
+        prices = self._settings.input_micros_per_million, self._settings.output_micros_per_million
+        return f"settings:{prices[0]}/{prices[1]}" if any(prices) else ""
+
+    def cost_micros(self, input_tokens: int, output_tokens: int) -> int:
+        """Price of a call in millionths of a US dollar, rounded up."""
+        rates = self._settings
+        price = input_tokens * rates.input_micros_per_million + output_tokens * rates.output_micros_per_million
+        return -(-price // 1_000_000)
+
+    async def ask(self, prompt: str, *, system: str, max_tokens: int) -> Completion:
+        """Ask once."""
+        from openai import APIConnectionError, APITimeoutError
+        from pydantic_ai.direct import model_request
+        from pydantic_ai.exceptions import AgentRunError
+        from pydantic_ai.messages import ModelRequest
+
+        request = ModelRequest.user_text_prompt(prompt, instructions=system or None)
+        wanted: Any = {"max_tokens": max_tokens, "timeout": self._settings.timeout_s}
+        try:
+            answer = await model_request(self._model, [request], model_settings=wanted)
+        except (AgentRunError, APIConnectionError, TimeoutError) as error:
+            cause = error if isinstance(error, APIConnectionError) else error.__cause__
+            refused = isinstance(cause, APIConnectionError) and not isinstance(cause, APITimeoutError)
+            reason = f"{self.name} at {self._settings.base_url}: {error}".replace("\n", " ")[:500]
+            raise ModelUnavailable(reason, was_asked=not refused) from error
+        usage = answer.usage
+        return Completion(
+            answer.text or "", answer.model_name or self.name, usage.input_tokens, usage.output_tokens
+        )
+
+
+def model_from(base_url: str | None, model: str | None, api_key: str | None = None) -> OpenAIModel | None:
+    """The model that the settings name; None when they name none.
+
+    Raises:
+        SettingsError: Half of it is set, or the extra `model` is not installed.
+    """
+    if not base_url and not model:
+        return None
+    if not base_url or not model:
+        missing = "OCTOLOG_LLM_MODEL" if base_url else "OCTOLOG_LLM_BASE_URL"
+        raise SettingsError(f"a model needs an address and a name: set {missing} too")
+    return OpenAIModel(ModelSettings(base_url, model, api_key or "none"))
+
+
+def most(model: Model, prompt: str, system: str, max_tokens: int) -> Amounts:
+    """The most a call can use: a token is at least one byte of UTF-8, and an answer ends at `max_tokens`."""
+    input_tokens = len(prompt.encode()) + len(system.encode()) + _TEMPLATE_TOKENS
+    return Amounts(input_tokens + max_tokens, 0, model.cost_micros(input_tokens, max_tokens), 1)
+
+
+async def complete(handler: Handler, model: Model, prompt: str, *, system: str, max_tokens: int) -> Completion:
+    """Ask a model inside what the handler allows, and settle what it really used."""
+    at_most = most(model, prompt, system, max_tokens)
+    async with handler.model_call(model.name, at_most, context_tokens=at_most.tokens - max_tokens) as call:
+        try:
+            answer = await model.ask(prompt, system=system, max_tokens=max_tokens)
+        except ModelUnavailable as error:
+            if not error.was_asked:
+                call.not_made()
+            raise
+        tokens = answer.input_tokens + answer.output_tokens
+        if tokens:  # an endpoint that does not count leaves the call charged with the most it can have used
+            cost = model.cost_micros(answer.input_tokens, answer.output_tokens)
+            call.settle(
+                Amounts(tokens, 0, cost, 1),
+                input_tokens=answer.input_tokens,
+                output_tokens=answer.output_tokens,
+                price_version=model.price_version,
+            )
+    return answer
+
+
+def _chat_model(settings: ModelSettings) -> OpenAIChatModel:
+    try:
+        from openai import AsyncOpenAI
+        from pydantic_ai.models.openai import OpenAIChatModel
+        from pydantic_ai.providers.openai import OpenAIProvider
+    except ImportError as error:
+        raise SettingsError("a model needs the extra: pip install 'octolog[model]'") from error
+    # The client's own retries would be calls that nobody announced.
+    client = AsyncOpenAI(base_url=settings.base_url, api_key=settings.api_key, max_retries=0)
+    return OpenAIChatModel(settings.model, provider=OpenAIProvider(openai_client=client))

@@ -1,0 +1,178 @@
+"""From what an arm gave back, or raised, to the result that goes into the log."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from hashlib import sha256
+from typing import Any, Final
+
+import orjson
+
+from arms.arm import Answer, Arm, Fail
+from arms.handler import DeadlinePassed, Handler, LimitReached
+from octolog.domain.assignment import AttemptAssignment
+from octolog.domain.errors import BudgetRefused, InvalidContract, OctologError
+from octolog.domain.reports import ExecutionResult, ResultStatus
+from octolog.domain.rules import MAX_JSON_BYTES, MAX_PLANNED_STEPS, check_plan
+from octolog.domain.values import Provenance, TaskError
+
+__all__ = ["Outcomes", "canonical_json", "sha256_hex"]
+
+MAX_DATA_SOURCES: Final = 200
+_MAX_ERROR_CHARS: Final = 1_000
+_WORD_START: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+class InvalidOutput(Fail):
+    """What the arm gave back cannot be its output."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "INVALID_OUTPUT")
+
+
+def canonical_json(value: Any) -> bytes:
+    """JSON with sorted keys and without spaces: the same value always gives the same bytes.
+
+    Raises:
+        InvalidOutput: The value is no JSON.
+    """
+    try:
+        return orjson.dumps(value, default=_plain, option=orjson.OPT_SORT_KEYS)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidOutput(f"the output is no JSON: {error}") from None
+
+
+def sha256_hex(data: bytes) -> str:
+    """Lowercase hex SHA-256."""
+    return sha256(data).hexdigest()
+
+
+class Outcomes:
+    """Makes the results of one arm."""
+
+    def __init__(self, arm: Arm) -> None:
+        self._arm = arm
+        self._command_hash = self._hash_of(arm.command)
+
+    def of(
+        self, assignment: AttemptAssignment, value: Any, handler: Handler, *, took_ms: int, ended_ms: int
+    ) -> ExecutionResult:
+        """The result of what the function gave back; a value that cannot be an output is a failure."""
+        answer = value if isinstance(value, Answer) else Answer(value)
+        try:
+            output = canonical_json(answer.output)
+            _check(answer, output)
+        except OctologError as error:
+            return self.of_error(assignment, error, handler, took_ms=took_ms, ended_ms=ended_ms)
+        return ExecutionResult(
+            assignment.root_task_id,
+            assignment.task_id,
+            assignment.attempt_id,
+            assignment.arm_id,
+            ResultStatus.SUCCESS,
+            output.decode(),
+            float(answer.confidence),
+            took_ms,
+            handler.known_tokens,
+            self._provenance(assignment, answer, handler, output, ended_ms),
+            plan=answer.plan,
+        )
+
+    def of_error(
+        self, assignment: AttemptAssignment, error: BaseException, handler: Handler, *, took_ms: int, ended_ms: int
+    ) -> ExecutionResult:
+        """The result of an attempt that raised."""
+        code, retryable = _judge(error)
+        text = " ".join(str(error).split())
+        told = text if isinstance(error, OctologError) and text else f"{type(error).__name__}: {text}"
+        return ExecutionResult(
+            assignment.root_task_id,
+            assignment.task_id,
+            assignment.attempt_id,
+            assignment.arm_id,
+            ResultStatus.FAILURE,
+            "",
+            0.0,
+            took_ms,
+            handler.known_tokens,
+            self._provenance(assignment, Answer(None), handler, None, ended_ms),
+            error=told[:_MAX_ERROR_CHARS],
+            error_code=code,
+            retryable=retryable,
+            task_error=_task_error(error),
+        )
+
+    def _provenance(
+        self, assignment: AttemptAssignment, answer: Answer, handler: Handler, output: bytes | None, ended_ms: int
+    ) -> Provenance:
+        asked = [assignment.goal, assignment.context_json, [[i.step_id, i.output] for i in assignment.inputs]]
+        return Provenance(
+            arm_id=assignment.arm_id,
+            timestamp_ms=ended_ms,
+            command_hash=self._command_hash if answer.command is None else self._hash_of(answer.command),
+            data_sources=_bounded(answer.data_sources),
+            model_version=answer.model_version or handler.last_model,
+            tests_passed=answer.tests_passed,
+            input_hash=sha256_hex(orjson.dumps(asked)),
+            output_hash=None if output is None else sha256_hex(output),
+        )
+
+    def _hash_of(self, command: str) -> str:
+        capability = self._arm.capability
+        return sha256_hex(
+            canonical_json({"arm_id": capability.arm_id, "command": command, "version": capability.version})
+        )
+
+
+def _check(answer: Answer, output: bytes) -> None:
+    if len(output) > MAX_JSON_BYTES:
+        raise InvalidOutput(f"the output is {len(output)} bytes; an arm may answer at most {MAX_JSON_BYTES}")
+    if not 0.0 <= answer.confidence <= 1.0:
+        raise InvalidOutput(f"confidence is {answer.confidence}; it must be between 0 and 1")
+    try:
+        check_plan("plan", answer.plan, MAX_PLANNED_STEPS)
+    except InvalidContract as error:
+        raise InvalidOutput(str(error)) from None
+
+
+def _judge(error: BaseException) -> tuple[str, bool]:
+    """Error code, and whether the same attempt could succeed later."""
+    match error:
+        case Fail():
+            return error.code, error.retryable
+        case BudgetRefused():
+            return "BUDGET_EXCEEDED", False
+        case LimitReached():
+            return "RESOURCE_EXHAUSTION", False
+        case DeadlinePassed():
+            return "EXECUTION_TIMEOUT", True
+        case InvalidContract():
+            return error.code, False
+        case OctologError():
+            return _WORD_START.sub("_", type(error).__name__).upper(), error.retryable
+        case TimeoutError() | ConnectionError():
+            return "EXTERNAL", True
+        case _:
+            return "ARM_ERROR", False
+
+
+def _task_error(error: BaseException) -> TaskError | None:
+    return error.task_error if isinstance(error, LimitReached) else None
+
+
+def _bounded(sources: tuple[str, ...]) -> tuple[str, ...]:
+    if len(sources) <= MAX_DATA_SOURCES:
+        return tuple(sources)
+    return (*sources[:MAX_DATA_SOURCES], f"and {len(sources) - MAX_DATA_SOURCES} more")
+
+
+def _plain(value: Any) -> Any:
+    dump = getattr(value, "model_dump", None)  # pydantic
+    if dump is not None:
+        return dump(mode="json")
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")

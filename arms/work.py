@@ -1,0 +1,101 @@
+"""What an arm's function is given: the assignment, read for it, and the means to act."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import cached_property
+from typing import Any, TypeVar
+
+import orjson
+
+from arms.handler import Handler
+from arms.model import Completion, Model, complete
+from octolog.domain.assignment import AttemptAssignment
+from octolog.domain.errors import SettingsError, StoreUnavailable
+from octolog.domain.values import Limits
+
+__all__ = ["Work"]
+
+_T = TypeVar("_T")
+
+
+def _quiet(_note: str) -> None:
+    """Say nothing: there is no host."""
+
+
+class Work:
+    """One attempt, as its arm sees it.
+
+    Attributes:
+        assignment: The attempt as it came from the log.
+        goal: What shall be achieved.
+        handler: Counts and refuses model calls.
+        model: The model configured, if any.
+    """
+
+    def __init__(
+        self,
+        assignment: AttemptAssignment,
+        handler: Handler,
+        *,
+        model: Model | None = None,
+        on_note: Callable[[str], None] = _quiet,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self.assignment, self.handler, self.model = assignment, handler, model
+        self.goal = assignment.goal
+        self._on_note, self._loop = on_note, loop
+
+    @cached_property
+    def context(self) -> dict[str, Any]:
+        """Background, as a dict."""
+        value: dict[str, Any] = orjson.loads(self.assignment.context_json)
+        return value
+
+    @cached_property
+    def constraints(self) -> dict[str, Any]:
+        """Hard constraints, as a dict."""
+        value: dict[str, Any] = orjson.loads(self.assignment.constraints_json)
+        return value
+
+    @cached_property
+    def inputs(self) -> dict[str, Any]:
+        """Outputs of the prerequisites by step id, parsed.
+
+        Raises:
+            StoreUnavailable: One lies in a blob store that this host does not read.
+        """
+        values = {}
+        for given in self.assignment.inputs:
+            if given.output_blob is not None:
+                raise StoreUnavailable(f"input {given.step_id} is blob {given.output_blob.sha256[:12]}; no store is set")
+            values[given.step_id] = orjson.loads(given.output) if given.output else None
+        return values
+
+    @property
+    def allowance(self) -> Limits:
+        """What the attempt may use."""
+        return self.assignment.allowance
+
+    def heartbeat(self, note: str) -> None:
+        """Say how far the work is; the lease is renewed without it too. Callable from any thread."""
+        self._on_note(note)
+
+    async def ask(self, prompt: str, *, system: str = "", max_tokens: int = 1_024) -> Completion:
+        """Ask the model through the handler, which refuses what the attempt may not use.
+
+        Raises:
+            SettingsError: No model is configured.
+            Refused: See `Handler.model_call`.
+            ModelUnavailable: The model does not answer.
+        """
+        if self.model is None:
+            raise SettingsError("no model: set OCTOLOG_LLM_BASE_URL and OCTOLOG_LLM_MODEL")
+        return await complete(self.handler, self.model, prompt, system=system, max_tokens=max_tokens)
+
+    def wait(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        """Run a coroutine, such as `work.ask(...)`, from a sync function and wait for it."""
+        if self._loop is None:
+            return asyncio.run(coroutine)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()

@@ -1,0 +1,411 @@
+"""The arm host on a real broker: at least once, one effective result per attempt, order, revocation, latency.
+
+Run as a file, this is the host process itself: `python tests/integration/test_arm_host.py BOOTSTRAP SUFFIX`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from arms.arm import Answer, Arm, Fail, arm
+from arms.host import HostSettings, run_host
+from arms.noop import noop
+from arms.work import Work
+from octolog.domain.arm import ArmHealthChanged, ArmRegistered, Health
+from octolog.domain.assignment import AttemptAssignment, AttemptRevoked
+from octolog.domain.ids import ArmId, AttemptId, TaskId
+from octolog.domain.reports import AttemptHeartbeat, AttemptStarted, ExecutionResult, ResultStatus
+from octolog.domain.values import Limits
+from schemas.codec import Codec
+from schemas.registry import TopicSchemaIds
+from streams.kafka.config import KafkaConfig
+from streams.kafka.publisher import KafkaPublisher
+from streams.kafka.schema_topic import KafkaSchemaTopic
+from tests.conftest import KafkaUnderTest
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).resolve().parents[2]
+TOPICS = {"octolog.results": 4, "octolog.resources": 4, "octolog.arms": 1, "_schemas": 1}
+
+
+class PolledPublisher(KafkaPublisher):
+    """The publisher with a thread that serves its callbacks."""
+
+    def __init__(self, config: KafkaConfig) -> None:
+        super().__init__(config)
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            self.poll(0.1)
+
+
+def codec_on(bootstrap: str) -> Codec:
+    return Codec(TopicSchemaIds(KafkaSchemaTopic(KafkaConfig(bootstrap))))
+
+
+# ------------------------------------------------------------------------------------ the host process
+
+
+def arms_for(suffix: str) -> list[Arm]:
+    """Arms with names of their own, so that tests do not read each other's assignments."""
+
+    @arm(f"sleeper-{suffix}", capabilities=("sleep",), max_concurrent_tasks=4, timeout_seconds=5)
+    async def sleeper(work: Work) -> Answer:
+        work.heartbeat("asleep")
+        await asyncio.sleep(work.context.get("ms", 0) / 1000)
+        return Answer({"slept": work.context}, confidence=0.5, data_sources=("clock",))
+
+    @arm(f"single-{suffix}", capabilities=("one",), max_concurrent_tasks=1)
+    def single(work: Work) -> dict[str, str]:
+        time.sleep(work.context.get("ms", 0) / 1000)
+        if "fail" in work.context:
+            raise Fail("asked to fail", "ASKED")
+        if "bug" in work.context:
+            raise KeyError("a bug")
+        return {"goal": work.goal}
+
+    return [Arm(
+        type(noop.capability)(**{
+            name: getattr(noop.capability, name) for name in noop.capability.__slots__
+        } | {"arm_id": ArmId(f"noop-{suffix}")}),
+        noop.function, noop.command, noop.is_async,
+    ), sleeper, single]  # fmt: skip
+
+
+def host_main(bootstrap: str, suffix: str, web_port: str) -> None:
+    logging.basicConfig(level=os.environ.get("OCTOLOG_TEST_LOG", "WARNING"))
+    publisher = PolledPublisher(KafkaConfig(bootstrap))
+    settings = HostSettings(
+        bootstrap,
+        group_id=f"arms-{suffix}",
+        slot=f"slot-{suffix}",
+        web_port=int(web_port) or None,
+    )
+    run_host(settings, arms_for(suffix), publisher, codec_on(bootstrap))
+    publisher.close()
+
+
+class HostProcess:
+    """A host in a process of its own."""
+
+    def __init__(self, bootstrap: str, suffix: str, log: Path, web_port: int = 0) -> None:
+        env = os.environ | {"PYTHONPATH": str(ROOT)}
+        with log.open("ab") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, __file__, bootstrap, suffix, str(web_port)], env=env, stdout=out, stderr=out
+            )
+        self.log = log
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+    def terminate(self) -> float:
+        """Ask it to end; seconds it took."""
+        began = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(20)
+        return time.monotonic() - began
+
+
+# ------------------------------------------------------------------------------------------ the driver
+
+
+class Driver:
+    """Plays the task processor: assigns in transactions, reads results."""
+
+    def __init__(self, bootstrap: str, suffix: str) -> None:
+        self.bootstrap, self.suffix = bootstrap, suffix
+        self.codec = codec_on(bootstrap)
+        admin = AdminClient({"bootstrap.servers": bootstrap})
+        wanted = [NewTopic(name, count, 1) for name, count in TOPICS.items()]
+        wanted += [NewTopic(f"octolog.assignments.{a.arm_id}", 4, 1) for a in arms_for(suffix)]
+        present = admin.list_topics(timeout=10).topics
+        for future in admin.create_topics([t for t in wanted if t.topic not in present]).values():
+            future.result()
+        self.producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": f"driver-{suffix}", "linger.ms": 1})
+        self.producer.init_transactions(20)
+        self.consumer = Consumer({
+            "bootstrap.servers": bootstrap, "group.id": f"driver-{suffix}-{uuid4().hex}",
+            "auto.offset.reset": "earliest", "enable.auto.commit": False, "fetch.wait.max.ms": 5,
+        })  # fmt: skip
+        self.seen: list[tuple[int, Any]] = []
+        self.consumer.subscribe(["octolog.results", "octolog.arms"])
+        self.assigned = 0
+
+    def assignment(self, arm_name: str, **fields: Any) -> AttemptAssignment:
+        self.assigned += 1
+        task = TaskId(f"{self.suffix}-{self.assigned}")
+        values: dict[str, Any] = {
+            "root_task_id": task, "task_id": task, "attempt_id": AttemptId(f"attempt-{task}"), "number": 1,
+            "arm_id": ArmId(f"{arm_name}-{self.suffix}"), "goal": f"goal {self.assigned}", "constraints_json": "{}",
+            "context_json": "{}", "acceptance_criteria": (), "inputs": (), "allowance": Limits(), "priority": 5,
+            "assigned_ms": int(time.time() * 1000), "lease_ms": 30_000, "timeout_ms": 60_000,
+            "security_policy": "default",
+        }  # fmt: skip
+        if "context" in fields:
+            fields["context_json"] = json.dumps(fields.pop("context"))
+        return AttemptAssignment(**(values | fields))
+
+    def write(self, *commands: AttemptAssignment | AttemptRevoked, partition: int = -1) -> None:
+        self.producer.begin_transaction()
+        for command in commands:
+            topic = f"octolog.assignments.{command.arm_id}"
+            kwargs = {"partition": partition} if partition >= 0 else {}
+            self.producer.produce(topic, self.codec.encode(command), command.attempt_id.encode(), **kwargs)
+        self.producer.commit_transaction(20)
+
+    def abort(self, *commands: AttemptAssignment) -> None:
+        self.producer.begin_transaction()
+        for command in commands:
+            self.producer.produce(
+                f"octolog.assignments.{command.arm_id}", self.codec.encode(command), command.attempt_id.encode()
+            )
+        self.producer.flush(10)
+        self.producer.abort_transaction(20)
+
+    def until(self, enough: Callable[[], bool], timeout_s: float = 60) -> None:
+        """Read reports until there are enough."""
+        deadline = time.monotonic() + timeout_s
+        while not enough():
+            assert time.monotonic() < deadline, f"{len(self.seen)} reports after {timeout_s} s"
+            self.read()
+
+    def read(self, timeout_s: float = 0.1) -> None:
+        first = self.consumer.poll(timeout_s)
+        if first is None:
+            return
+        now = time.perf_counter_ns()
+        for message in [first, *self.consumer.consume(5000, 0)]:
+            assert message.error() is None
+            self.seen.append((now, self.codec.decode(message.value())))
+
+    def of(self, kind: type[Any], arm_name: str | None = None) -> list[Any]:
+        mine = [r for _, r in self.seen if isinstance(r, kind)]
+        if kind is ArmRegistered:
+            return [r for r in mine if r.capability.arm_id.endswith(f"-{self.suffix}")]
+        wanted = f"{arm_name}-{self.suffix}" if arm_name else f"-{self.suffix}"
+        return [r for r in mine if r.arm_id.endswith(wanted)]
+
+    def results(self, arm_name: str | None = None) -> list[ExecutionResult]:
+        return self.of(ExecutionResult, arm_name)
+
+    def close(self) -> None:
+        self.consumer.close()
+
+
+@pytest.fixture
+def suffix() -> str:
+    return f"t{uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def driver(kafka: KafkaUnderTest, suffix: str) -> Iterator[Driver]:
+    driver = Driver(kafka.bootstrap_servers, suffix)
+    yield driver
+    driver.close()
+
+
+@pytest.fixture
+def start(kafka: KafkaUnderTest, suffix: str, tmp_path: Path) -> Iterator[Callable[..., HostProcess]]:
+    started: list[HostProcess] = []
+
+    def begin(web_port: int = 0) -> HostProcess:
+        started.append(HostProcess(kafka.bootstrap_servers, suffix, tmp_path / "host.log", web_port))
+        return started[-1]
+
+    yield begin
+    for host in started:
+        if host.process.poll() is None:
+            host.kill()
+    sys.stderr.write((tmp_path / "host.log").read_text() if (tmp_path / "host.log").exists() else "")
+
+
+def test_an_assignment_written_in_a_transaction_gets_a_result_with_provenance(
+    driver: Driver, start: Callable[..., HostProcess]
+) -> None:
+    start()
+    given = driver.assignment("single", goal="say it")
+    driver.write(given)
+    driver.until(lambda: len(driver.results()) == 1)
+    (result,) = driver.results()
+    assert (result.status, result.output) == (ResultStatus.SUCCESS, '{"goal":"say it"}')
+    assert (result.attempt_id, result.root_task_id) == (given.attempt_id, given.root_task_id)
+    assert result.provenance.output_hash is not None
+    assert len(result.provenance.command_hash) == 64
+    registered = {r.capability.arm_id for r in driver.of(ArmRegistered)}
+    assert registered == {a.arm_id for a in arms_for(driver.suffix)}
+
+
+def test_an_aborted_assignment_is_never_run(driver: Driver, start: Callable[..., HostProcess]) -> None:
+    aborted, kept = driver.assignment("noop"), driver.assignment("noop")
+    driver.abort(aborted)
+    driver.write(kept)
+    start()
+    driver.until(lambda: bool(driver.results()))
+    assert [r.attempt_id for r in driver.results()] == [kept.attempt_id]
+
+
+def test_a_failure_says_whose_it_is(driver: Driver, start: Callable[..., HostProcess]) -> None:
+    start()
+    driver.write(
+        driver.assignment("single", context={"fail": 1}),
+        driver.assignment("single", context={"bug": 1}),
+        driver.assignment("sleeper", context={"ms": 60_000}, timeout_ms=300),
+        driver.assignment("sleeper", context={"ms": 60_000}, timeout_ms=20),
+    )
+    driver.until(lambda: len(driver.results()) == 4)
+    found = sorted((r.error_code, r.retryable, r.error) for r in driver.results())
+    assert found == [
+        ("ARM_ERROR", False, "KeyError: 'a bug'"),
+        ("ASKED", False, "asked to fail"),
+        ("EXECUTION_TIMEOUT", True, "the attempt ran longer than 20 ms"),
+        ("EXECUTION_TIMEOUT", True, "the attempt ran longer than 300 ms"),
+    ]
+
+
+def test_what_one_arm_holds_is_worked_on_by_priority_then_age(
+    driver: Driver, start: Callable[..., HostProcess]
+) -> None:
+    now = int(time.time() * 1000)
+    wanted = [(3, now), (1, now + 5), (9, now), (1, now), (5, now), (3, now - 9)]
+    given = [
+        driver.assignment("single", goal=f"{p} {at}", priority=p, assigned_ms=at, context={"ms": 5}) for p, at in wanted
+    ]
+    driver.write(*given, partition=0)
+    start()
+    driver.until(lambda: len(driver.results()) == 6)
+    done = sorted(driver.results(), key=lambda r: r.provenance.timestamp_ms)
+    assert [json.loads(r.output)["goal"] for r in done] == [f"{p} {at}" for p, at in sorted(wanted)]
+
+
+def test_a_long_attempt_is_announced_and_all_held_ones_keep_their_lease(
+    driver: Driver, start: Callable[..., HostProcess]
+) -> None:
+    start()
+    driver.until(lambda: len(driver.of(ArmRegistered)) == 3)
+    given = [driver.assignment("single", context={"ms": 1_000}, lease_ms=900) for _ in range(2)]
+    short = driver.assignment("noop")
+    driver.write(*given, short)
+    driver.until(lambda: len(driver.results()) == 3)
+    assert {r.attempt_id for r in driver.of(AttemptStarted)} == {r.attempt_id for r in given}
+    beats: dict[str, int] = defaultdict(int)
+    for beat in driver.of(AttemptHeartbeat):
+        beats[beat.attempt_id] += 1
+    assert set(beats) == {r.attempt_id for r in given}
+    assert min(beats.values()) >= 2  # 1 s of work at one beat in 300 ms
+    assert max(beats.values()) >= 5  # the second waited for the first, and was kept alive meanwhile
+
+
+def test_a_revoked_attempt_is_stopped_and_gets_no_result(
+    driver: Driver, start: Callable[..., HostProcess]
+) -> None:
+    start()
+    running = driver.assignment("sleeper", context={"ms": 4_500})
+    queued = driver.assignment("single", context={"ms": 1})
+    ahead = driver.assignment("single", context={"ms": 800}, priority=1)
+    driver.write(running, ahead)
+    driver.until(lambda: len(driver.of(AttemptStarted)) == 2)
+    driver.write(queued)
+    driver.write(*(
+        AttemptRevoked(a.root_task_id, a.task_id, a.attempt_id, a.arm_id, "cancelled") for a in (running, queued)
+    ))  # fmt: skip
+    last = driver.assignment("single")
+    driver.write(last)
+    driver.until(lambda: len(driver.results()) >= 2)
+    four = [driver.assignment("sleeper", context={"ms": 10}) for _ in range(8)]
+    driver.write(*four)  # all slots are free again
+    driver.until(lambda: len(driver.results("sleeper")) >= 8)
+    ended = {r.attempt_id for r in driver.results()}
+    assert ended == {a.attempt_id for a in (ahead, last, *four)}
+
+
+def test_an_attempt_written_twice_runs_once_and_answers_the_same(
+    driver: Driver, start: Callable[..., HostProcess]
+) -> None:
+    start()
+    given = driver.assignment("sleeper", context={"ms": 200})
+    driver.write(given)
+    driver.write(given)
+    driver.until(lambda: len(driver.results()) == 1)
+    driver.write(given)
+    driver.until(lambda: len(driver.results()) == 2)
+    first, second = driver.results()
+    assert first == second
+
+
+def test_after_kill_9_every_attempt_has_exactly_one_effective_result(
+    driver: Driver, start: Callable[..., HostProcess]
+) -> None:
+    given = []
+    for batch in range(20):  # transactions: their markers are gaps in the offsets
+        few = [driver.assignment("sleeper", context={"ms": (n * 37 + batch) % 60}) for n in range(10)]
+        driver.write(*few)
+        given += few
+    for enough in (40, 100):
+        host = start()
+        driver.until(lambda n=enough: len({r.attempt_id for r in driver.results()}) >= n)
+        host.kill()
+    start()
+    everything = {a.attempt_id for a in given}
+    driver.until(lambda: {r.attempt_id for r in driver.results()} == everything)
+    by_attempt: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for result in driver.results():
+        by_attempt[result.attempt_id].add((result.status, result.output))
+    assert {len(found) for found in by_attempt.values()} == {1}
+
+
+def test_sigterm_ends_the_host_within_3_s_and_what_is_left_is_done_by_the_next(
+    driver: Driver, start: Callable[..., HostProcess]
+) -> None:
+    host = start()
+    long = driver.assignment("sleeper", context={"ms": 4_500})
+    short = driver.assignment("sleeper", context={"ms": 700})
+    driver.write(long, short)
+    driver.until(lambda: len(driver.of(AttemptStarted)) == 2)
+    assert host.terminate() < 3
+    assert host.process.returncode == 0
+    driver.until(lambda: len(driver.of(ArmHealthChanged)) == 3)
+    assert {r.health for r in driver.of(ArmHealthChanged)} == {Health.UNAVAILABLE}
+    assert [r.attempt_id for r in driver.results()] == [short.attempt_id]
+    start()
+    driver.until(lambda: len(driver.results()) == 2)
+    assert driver.results()[1].attempt_id == long.attempt_id
+
+
+def test_the_health_view_says_what_each_arm_holds(driver: Driver, start: Callable[..., HostProcess]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    start(port)
+    driver.write(driver.assignment("sleeper", context={"ms": 3_000}))
+    driver.until(lambda: len(driver.of(AttemptStarted)) == 1)
+    with urlopen(f"http://127.0.0.1:{port}/health/", timeout=5) as answer:
+        status = json.loads(answer.read())
+    assert status["arms"][f"sleeper-{driver.suffix}"] == {"held": 1, "running": 1}
+    assert len(status["arms"]) == 3
+
+
+if __name__ == "__main__":
+    host_main(*sys.argv[1:])

@@ -14,7 +14,7 @@ TaskId = NewType("TaskId", str)
 """A task or a step of one; opaque, at most 255 characters. A step's id is `<task>/<step>`."""
 
 AttemptId = NewType("AttemptId", str)
-"""One attempt at one task; a UUIDv5 of the task and the attempt's number."""
+"""One attempt at one task; a UUIDv5 of the tree, the task and the attempt's number."""
 
 ArmId = NewType("ArmId", str)
 """Lowercase words joined by hyphens, e.g. `safety-guardian`.."""
@@ -54,9 +54,9 @@ def uuid5(name: str) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-def attempt_id(task_id: TaskId, number: int) -> AttemptId:
-    """The id of attempt `number` (from 1) at `task_id`."""
-    return AttemptId(uuid5(f"{task_id}#{number}"))
+def attempt_id(root_id: TaskId, task_id: TaskId, number: int) -> AttemptId:
+    """The id of attempt `number` (from 1) at `task_id`; with the tree, whose task ids are its own."""
+    return AttemptId(uuid5(f"{root_id}#{task_id}#{number}"))
 
 
 def step_task_id(parent: TaskId, step_id: str) -> TaskId:

@@ -6,22 +6,39 @@ to a topic. Bounds follow seed A; each raises `InvalidContract` with a code.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, assert_never
 
 from octolog.domain.arm import ArmCapability
-from octolog.domain.contract import AmendBudget, ContractCommand, Step, SubmitTask, TaskContract
+from octolog.domain.contract import (
+    AmendBudget,
+    ApproveTask,
+    CancelTask,
+    ContractCommand,
+    DenyTask,
+    Step,
+    SubmitTask,
+    TaskContract,
+)
 from octolog.domain.errors import InvalidContract
-from octolog.domain.ids import is_arm_id, is_step_id, is_task_id
+from octolog.domain.ids import MAX_TASK_ID_LENGTH, TaskId, is_arm_id, is_step_id, is_task_id, step_task_id
+from octolog.domain.json_text import parse
 from octolog.domain.reports import ArmReport, ExecutionResult, ModelCallIntended, ResourceUsed, ResultStatus
 from octolog.domain.values import Amounts, Limits, RetryPolicy
 
 MAX_GOAL_CHARS: Final = 10_000
 MAX_CRITERIA: Final = 10
 MAX_TAGS: Final = 10
+MAX_DEPTH: Final = 5
+"""Deepest nesting of subtasks and plans. Source: seed B."""
+
+MAX_WHO_CHARS: Final = 255
+MAX_REASON_CHARS: Final = 2_000
+MAX_METERED: Final = 2**40
+"""Most that one report may meter; sums of a tree stay within the 64 bits that a record has for them."""
+
 MAX_ARM_NAME_CHARS: Final = 100
 MAX_DESCRIPTION_CHARS: Final = 500
 MAX_STEPS: Final = 1_000
@@ -48,12 +65,29 @@ def check_command(command: ContractCommand) -> None:
     """Raise InvalidContract when a command breaks a bound that needs no state to see."""
     _task_id("root_task_id", command.root_task_id)
     if isinstance(command, SubmitTask):
+        _words("submitted_by", command.submitted_by, MAX_WHO_CHARS)
         check_contract(command.contract)
         is_root = command.contract.parent_task_id is None
         if is_root and command.root_task_id != command.contract.task_id:
             raise InvalidContract("INVALID_TASK_ID", "root_task_id", "differs from the task id of a root")
-    elif isinstance(command, AmendBudget):
-        check_limits("limits", command.limits)
+    else:
+        _check_words(command)
+
+
+def _check_words(command: CancelTask | ApproveTask | DenyTask | AmendBudget) -> None:
+    match command:
+        case CancelTask(requested_by=who, reason=reason):
+            pass
+        case ApproveTask(approved_by=who, comment=reason):
+            pass
+        case DenyTask(denied_by=who, reason=reason):
+            pass
+        case AmendBudget(amended_by=who, reason=reason, limits=limits):
+            check_limits("limits", limits)
+        case _:
+            assert_never(command)
+    _words("requested_by", who, MAX_WHO_CHARS)
+    _words("reason", reason, MAX_REASON_CHARS)
 
 
 def check_contract(contract: TaskContract) -> None:
@@ -80,10 +114,10 @@ def check_contract(contract: TaskContract) -> None:
         raise InvalidContract(
             "UNKNOWN_POLICY", "security_policy", f"no policy named {contract.security_policy!r}"
         )
-    check_plan("steps", contract.steps, MAX_STEPS)
+    check_plan("steps", contract.steps, MAX_STEPS, contract.task_id)
 
 
-def check_plan(field: str, steps: tuple[Step, ...], max_steps: int) -> None:
+def check_plan(field: str, steps: tuple[Step, ...], max_steps: int, parent: TaskId | None = None) -> None:
     """Raise InvalidContract unless the steps are a plan: unique names, prerequisites that stand earlier."""
     if len(steps) > max_steps:
         raise InvalidContract("INVALID_PLAN", field, f"{len(steps)} steps; at most {max_steps}")
@@ -93,6 +127,8 @@ def check_plan(field: str, steps: tuple[Step, ...], max_steps: int) -> None:
         at = f"{field}[{index}]"
         if not is_step_id(step.step_id):
             raise InvalidContract("INVALID_PLAN", f"{at}.step_id", f"{step.step_id[:40]!r} is no step id")
+        if len(step_task_id(parent or TaskId(""), step.step_id)) > MAX_TASK_ID_LENGTH:
+            raise InvalidContract("INVALID_PLAN", f"{at}.step_id", "makes a task id that is too long")
         if step.step_id in earlier:
             raise InvalidContract("INVALID_PLAN", f"{at}.step_id", f"{step.step_id!r} stands twice")
         _goal(f"{at}.goal", step.goal)
@@ -159,7 +195,7 @@ def _check_result(result: ExecutionResult) -> None:
         raise InvalidContract(code, "error", f"a {result.status.lower()} needs an error")
     _fraction("confidence", result.confidence, 0.0, 1.0, code)
     _between("execution_time_ms", result.execution_time_ms, 0, 2**53, code)
-    _between("tokens_used", result.tokens_used, 0, 2**53, code)
+    _between("tokens_used", result.tokens_used, 0, MAX_METERED, code)
     if result.provenance.arm_id != result.arm_id:
         raise InvalidContract(code, "provenance.arm_id", f"differs from arm_id {result.arm_id!r}")
     if _SHA256.fullmatch(result.provenance.command_hash) is None:
@@ -214,6 +250,11 @@ def _goal(field: str, goal: str) -> None:
         raise InvalidContract("VALIDATION", field, f"{len(goal)} characters; at most {MAX_GOAL_CHARS}")
 
 
+def _words(field: str, text: str, most: int) -> None:
+    if len(text) > most:
+        raise InvalidContract("VALIDATION", field, f"{len(text)} characters; at most {most}")
+
+
 def _criteria(field: str, criteria: tuple[str, ...]) -> None:
     if len(criteria) > MAX_CRITERIA:
         raise InvalidContract("VALIDATION", field, f"{len(criteria)} criteria; at most {MAX_CRITERIA}")
@@ -225,15 +266,11 @@ def _json(field: str, text: str) -> None:
     if text == "{}":
         return
     try:
-        value = json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
+        value = parse(text)
+    except ValueError as error:
         raise InvalidContract("VALIDATION", field, f"is no JSON: {error}") from None
     if not isinstance(value, dict):
         raise InvalidContract("VALIDATION", field, "must be a JSON object")
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON number")
 
 
 def _routing(at: str, arm: str | None, tags: tuple[str, ...], max_tier: int | None) -> None:
@@ -263,7 +300,7 @@ def _timeout(field: str, timeout_ms: int | None) -> None:
 
 def _amounts(field: str, amounts: Amounts) -> None:
     for name in ("tokens", "time_ms", "cost_micros", "calls"):
-        _between(f"{field}.{name}", getattr(amounts, name), 0, 2**53, "INVALID_REPORT")
+        _between(f"{field}.{name}", getattr(amounts, name), 0, MAX_METERED, "INVALID_REPORT")
 
 
 def _between(field: str, value: int, low: int, high: int, code: str) -> None:

@@ -17,7 +17,7 @@ from octolog.domain.assignment import ArmCommand, AttemptAssignment, AttemptRevo
 from octolog.domain.chain import GENESIS, Link
 from octolog.domain.contract import ContractCommand
 from octolog.domain.errors import InvalidContract
-from octolog.domain.ids import ArmId, AttemptId, TaskId
+from octolog.domain.ids import MAX_TASK_ID_LENGTH, ArmId, AttemptId, TaskId
 from octolog.domain.registry import Registry
 from octolog.domain.reports import ArmReport
 from octolog.domain.routing import explain
@@ -141,13 +141,14 @@ class Shard:
         if topic in _ARMS_SIGN:
             check_report(command)  # type: ignore[arg-type]  # the topic carries reports alone
         root_id = command.root_task_id
-        entry = self.trees.get(root_id) or self._reopened(root_id)
-        if entry is None:
+        if len(root_id) > MAX_TASK_ID_LENGTH:  # too long for a link, so even its refusal could not be written
+            raise InvalidContract("INVALID_TASK_ID", "root_task_id", f"{len(root_id)} characters")
+        entry = self.trees.get(root_id) or self._reopened(root_id) or OpenTree(absent(root_id))
+        if entry.tree.status is TreeStatus.ABSENT:
             if isinstance(command, TimerFired):
                 return
             if topic in _ARMS_SIGN:
                 raise InvalidContract("TASK_NOT_FOUND", "root_task_id", f"no task {root_id} in this log")
-            entry = OpenTree(absent(root_id))
         self._drive(entry, command, at_ms)
 
     def _drive(self, entry: OpenTree, command: TreeCommand, at_ms: int) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from octolog.domain import facts as f
 from octolog.domain.errors import InvalidContract
-from octolog.domain.ids import AttemptId, TaskId, attempt_id
+from octolog.domain.ids import AttemptId, TaskId, attempt_id, step_task_id
 from octolog.domain.reports import (
     AttemptHeartbeat,
     AttemptStarted,
@@ -16,11 +16,12 @@ from octolog.domain.reports import (
     ResultStatus,
 )
 from octolog.domain.retry import delay_ms
-from octolog.domain.rules import MAX_PLANNED_STEPS, check_plan
+from octolog.domain.rules import MAX_DEPTH, MAX_PLANNED_STEPS, check_plan
 from octolog.domain.task import ending
 from octolog.domain.task.commands import AssignAttempt
+from octolog.domain.task.evolve import result_mark
 from octolog.domain.task.ledger import add, amounts, vector
-from octolog.domain.task.state import Attempt, Node, NodeStatus, Tree, fingerprint
+from octolog.domain.task.state import Attempt, Node, NodeStatus, Tree
 from octolog.domain.upkeep import TimerFired, TimerKind
 from octolog.domain.values import NOTHING, Amounts, Category, Resource, TaskError, TaskErrorType
 
@@ -53,7 +54,7 @@ def on_assign(tree: Tree, command: AssignAttempt, at_ms: int) -> Iterator[f.Fact
     yield f.AttemptAssigned(
         at_ms,
         node.task_id,
-        attempt_id(node.task_id, number),
+        attempt_id(tree.root_id, node.task_id, number),
         number,
         command.arm_id,
         allowance,
@@ -101,7 +102,7 @@ def on_result(tree: Tree, result: ExecutionResult, at_ms: int) -> Iterator[f.Fac
     """Settle a current attempt and decide what becomes of its task; a late result is a fact that changes nothing."""
     attempt = tree.attempts.get(result.attempt_id)
     if attempt is None or attempt.arm_id != result.arm_id:
-        if fingerprint("result", result.attempt_id) not in tree.seen:
+        if result_mark(result) not in tree.seen:
             reason = "the task ended" if tree.closed else "the attempt is not current"
             yield f.ResultIgnored(
                 at_ms,
@@ -114,7 +115,7 @@ def on_result(tree: Tree, result: ExecutionResult, at_ms: int) -> Iterator[f.Fac
             )
         return
     node = tree.nodes[attempt.task_id]
-    ended = _judged(attempt, result, at_ms)
+    ended = _judged(tree, attempt, result, at_ms)
     yield ended
     yield from ending.check_budget(tree, at_ms)
     if tree.closed:
@@ -184,11 +185,11 @@ def _after_failure(tree: Tree, node: Node, ended: f.AttemptEnded, at_ms: int) ->
         yield from ending.fail(tree, node, code, category, message, at_ms)
 
 
-def _judged(attempt: Attempt, result: ExecutionResult, at_ms: int) -> f.AttemptEnded:
+def _judged(tree: Tree, attempt: Attempt, result: ExecutionResult, at_ms: int) -> f.AttemptEnded:
     """The attempt's end as reported, with its settlement; a plan that is none makes it a failure."""
     outcome, error, code = _OUTCOMES[result.status], result.error, result.error_code
     retryable, task_error = result.retryable, result.task_error
-    fault = _plan_fault(result)
+    fault = _plan_fault(tree, tree.nodes[attempt.task_id], result)
     if fault is not None:
         outcome, error, code, retryable = f.Outcome.FAILURE, fault, "INVALID_OUTPUT", True
         task_error = TaskError(TaskErrorType.INVALID_OUTPUT, fault, violations=(fault,))
@@ -217,11 +218,22 @@ def _judged(attempt: Attempt, result: ExecutionResult, at_ms: int) -> f.AttemptE
     )
 
 
-def _plan_fault(result: ExecutionResult) -> str | None:
+def _plan_fault(tree: Tree, node: Node, result: ExecutionResult) -> str | None:
+    """What is wrong with a plan: it breaks a bound, nests too deep, or names a task that exists."""
     if not result.plan:
         return None
+    if node.depth + 1 > MAX_DEPTH:
+        return f"TOO_DEEP: plan: plans nest at most {MAX_DEPTH} deep"
     try:
-        check_plan("plan", result.plan, MAX_PLANNED_STEPS)
+        check_plan("plan", result.plan, MAX_PLANNED_STEPS, node.task_id)
+        check_new(tree, (step_task_id(node.task_id, step.step_id) for step in result.plan))
     except InvalidContract as broken:
         return str(broken)
     return None
+
+
+def check_new(tree: Tree, task_ids: Iterable[TaskId]) -> None:
+    """Raise InvalidContract when one of these tasks is in the tree already."""
+    for task_id in task_ids:
+        if task_id in tree.nodes:
+            raise InvalidContract("DUPLICATE_TASK_ID", "task_id", f"{task_id} exists with other content")

@@ -21,7 +21,7 @@ from octolog.domain.contract import (
 )
 from octolog.domain.digest import contract_digest
 from octolog.domain.errors import InvalidContract
-from octolog.domain.ids import TaskId
+from octolog.domain.ids import TaskId, step_task_id
 from octolog.domain.reports import (
     AttemptHeartbeat,
     AttemptStarted,
@@ -29,17 +29,14 @@ from octolog.domain.reports import (
     ModelCallIntended,
     ResourceUsed,
 )
-from octolog.domain.rules import check_command
+from octolog.domain.rules import MAX_DEPTH, check_command
 from octolog.domain.task import attempts, ending
 from octolog.domain.task.commands import AssignAttempt, DeferRouting, TreeCommand
-from octolog.domain.task.evolve import evolve, rejection_mark
+from octolog.domain.task.evolve import amendment_mark, evolve, rejection_mark
 from octolog.domain.task.ledger import add, bounds
 from octolog.domain.task.state import Tree, TreeStatus, fingerprint
 from octolog.domain.upkeep import TimerFired
 from octolog.domain.values import Category
-
-MAX_DEPTH: Final = 5
-"""Deepest nesting of subtasks. Source: seed B."""
 
 _LIMIT_NAMES: Final = ("max_tokens", "max_time_ms", "max_cost_micros", "max_llm_calls")
 
@@ -121,8 +118,8 @@ def _submit(tree: Tree, command: SubmitTask, at_ms: int) -> Iterator[f.Fact]:
 def _check_subtask(tree: Tree, command: SubmitTask) -> None:
     contract = command.contract
     _open(tree, command.root_task_id)
-    if contract.task_id in tree.nodes:
-        raise InvalidContract("DUPLICATE_TASK_ID", "task_id", f"{contract.task_id} exists with other content")
+    steps = [step_task_id(contract.task_id, step.step_id) for step in contract.steps]
+    attempts.check_new(tree, (contract.task_id, *steps))
     parent = tree.nodes.get(TaskId(contract.parent_task_id or ""))
     if parent is None:
         raise InvalidContract(
@@ -132,7 +129,7 @@ def _check_subtask(tree: Tree, command: SubmitTask) -> None:
         raise InvalidContract(
             "PARENT_ENDED", "parent_task_id", f"{parent.task_id} is {parent.status.lower()}"
         )
-    if parent.depth + 1 > MAX_DEPTH:
+    if parent.depth + (2 if steps else 1) > MAX_DEPTH:
         raise InvalidContract("TOO_DEEP", "parent_task_id", f"subtasks nest at most {MAX_DEPTH} deep")
 
 
@@ -152,10 +149,15 @@ def _cancel(tree: Tree, command: CancelTask, at_ms: int) -> Iterator[f.Fact]:
 
 
 def _amend(tree: Tree, command: AmendBudget, at_ms: int) -> Iterator[f.Fact]:
-    if fingerprint("amend", repr(command.limits), command.amended_by, command.reason) in tree.seen:
+    ledger, seen = tree.ledger, amendment_mark(command) in tree.seen
+    if seen and (tree.closed or command.limits == ledger.limits):
         return
     _open(tree, command.root_task_id)
-    taken = add(tree.ledger.settled, tree.ledger.reserved)
+    if seen:  # a late repeat, or meant again: only the sender knows, so it must not be silent
+        raise InvalidContract(
+            "REPEATED_AMENDMENT", "reason", "asked for before; to mean it again, give another reason"
+        )
+    taken = tuple(map(max, add(ledger.settled, ledger.reserved), ledger.used))
     for name, limit, held in zip(_LIMIT_NAMES, bounds(command.limits), taken, strict=True):
         if limit is not None and limit < held:
             raise InvalidContract(

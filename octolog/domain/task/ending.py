@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Final
 
 from octolog.domain import facts as f
 from octolog.domain.ids import TaskId
+from octolog.domain.json_text import parse, quoted
+from octolog.domain.rules import MAX_JSON_BYTES
 from octolog.domain.task.ledger import Vector, add, amounts
 from octolog.domain.task.state import Attempt, Node, NodeStatus, Tree
 from octolog.domain.values import Amounts, Category
@@ -111,15 +112,31 @@ def _completed(tree: Tree, node: Node, at_ms: int) -> f.TaskCompleted:
     if len(last) == 1:
         only = last[0]
         return f.TaskCompleted(at_ms, node.task_id, only.output_of, only.output, only.output_blob)
-    joined = {child.spec.step_id or child.task_id: _value(child) for child in last}
-    output = json.dumps(joined, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return f.TaskCompleted(at_ms, node.task_id, None, output, None)
+    return f.TaskCompleted(at_ms, node.task_id, None, _joined(last), None)
 
 
-def _value(node: Node) -> object:
+def _joined(last: list[Node]) -> str:
+    """The outputs of several tasks as one JSON object, by name; where that is too large, where to find them."""
+    names = [node.spec.step_id or node.task_id for node in last]
+    if len(set(names)) < len(names):
+        names = [node.task_id for node in last]
+    outputs = dict(zip(names, map(_output, last), strict=True))
+    if sum(map(len, outputs.values())) > MAX_JSON_BYTES:
+        outputs = {
+            name: f'{{"attempt_id":{quoted(node.output_of or "")}}}'
+            for name, node in zip(names, last, strict=True)
+        }
+    return "{" + ",".join(f"{quoted(name)}:{outputs[name]}" for name in sorted(outputs)) + "}"
+
+
+def _output(node: Node) -> str:
+    """A task's output as JSON: as the arm wrote it, or as a JSON string when that is none."""
     if node.output_blob is not None:
-        return {"sha256": node.output_blob.sha256, "size_bytes": node.output_blob.size_bytes}
+        return f'{{"sha256":{quoted(node.output_blob.sha256)},"size_bytes":{node.output_blob.size_bytes}}}'
+    if not node.output:
+        return "null"
     try:
-        return json.loads(node.output) if node.output else None
-    except (ValueError, RecursionError):
-        return node.output
+        parse(node.output)
+    except ValueError:
+        return quoted(node.output)
+    return node.output.strip()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final, assert_never
 
 from octolog.domain import facts as f
-from octolog.domain.contract import Step, TaskContract
+from octolog.domain.contract import AmendBudget, Step, TaskContract
 from octolog.domain.ids import TaskId, step_task_id
+from octolog.domain.reports import ExecutionResult
 from octolog.domain.task.ledger import add, reserved_by, subtract, vector
 from octolog.domain.task.state import Attempt, Node, NodeStatus, Spec, Tree, TreeStatus, fingerprint
 from octolog.domain.values import NO_LIMITS
@@ -53,11 +54,11 @@ def evolve(tree: Tree, fact: f.Fact) -> Tree:  # noqa: C901 -- one case per fact
         case f.BudgetAmended():
             tree.ledger.limits = fact.limits
             tree.ledger.warned.clear()
-            tree.seen.add(fingerprint("amend", repr(fact.limits), fact.amended_by, fact.reason))
+            tree.seen.add(amendment_mark(fact))
         case f.RequestRejected():
             tree.seen.add(rejection_mark(fact))
         case f.ResultIgnored():
-            tree.seen.add(fingerprint("result", fact.attempt_id))
+            tree.seen.add(result_mark(fact))
         case _:
             assert_never(fact)
     return tree
@@ -66,6 +67,16 @@ def evolve(tree: Tree, fact: f.Fact) -> Tree:  # noqa: C901 -- one case per fact
 def rejection_mark(fact: f.RequestRejected) -> bytes:
     """Fingerprint of a refusal, so that the same request is refused once."""
     return fingerprint("rejected", fact.command, fact.task_id, fact.code, fact.message)
+
+
+def result_mark(result: ExecutionResult | f.AttemptEnded | f.ResultIgnored) -> bytes:
+    """Fingerprint of an arm's result for an attempt, so that the same arm's result counts, or is ignored, once."""
+    return fingerprint("result", result.attempt_id, result.arm_id)
+
+
+def amendment_mark(amendment: AmendBudget | f.BudgetAmended) -> bytes:
+    """Fingerprint of a change of limits."""
+    return fingerprint("amend", repr(amendment.limits), amendment.amended_by, amendment.reason)
 
 
 def _set(tree: Tree, node: Node, status: NodeStatus) -> None:
@@ -183,7 +194,7 @@ def _usage_recorded(tree: Tree, fact: f.UsageRecorded) -> None:
 
 def _attempt_ended(tree: Tree, fact: f.AttemptEnded) -> None:
     if fact.provenance is not None:
-        tree.seen.add(fingerprint("result", fact.attempt_id))
+        tree.seen.add(result_mark(fact))
     attempt = tree.attempts.pop(fact.attempt_id, None)
     ledger = tree.ledger
     ledger.settled = add(ledger.settled, vector(fact.settled))

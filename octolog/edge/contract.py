@@ -44,10 +44,12 @@ class Request:
     Attributes:
         contract: What to do.
         root_task_id: The tree it names; None: its own, or its parent's.
+        minted: True when it came without a task id and got a new one.
     """
 
     contract: TaskContract
     root_task_id: TaskId | None
+    minted: bool
 
 
 def parse_contract(document: bytes | str | Mapping[str, object]) -> Request:
@@ -61,7 +63,8 @@ def parse_contract(document: bytes | str | Mapping[str, object]) -> Request:
     if edge.root_task_id is not None and not is_task_id(edge.root_task_id):
         raise InvalidContract("INVALID_TASK_ID", "root_task_id", f"{shown(edge.root_task_id)} is no task id")
     check_contract(contract)
-    return Request(contract, None if edge.root_task_id is None else TaskId(edge.root_task_id))
+    root_id = None if edge.root_task_id is None else TaskId(edge.root_task_id)
+    return Request(contract, root_id, minted=edge.task_id is None)
 
 
 def _priority(value: object) -> object:

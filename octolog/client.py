@@ -1,0 +1,237 @@
+"""The client: hands contracts and requests to the log, and hears what became of them."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from types import TracebackType
+from typing import Self
+
+from octolog.app.connection import Connection
+from octolog.app.settings import Settings, load_settings
+from octolog.decisions import Outcome, Sent, Submitted, answer_to, outcome_of
+from octolog.domain.arm import ArmCapability, ArmRegistered, ArmRetired
+from octolog.domain.contract import (
+    AmendBudget,
+    ApproveTask,
+    CancelTask,
+    ContractCommand,
+    DenyTask,
+    SubmitTask,
+    TaskContract,
+)
+from octolog.domain.errors import InvalidContract, NotFound, Unavailable
+from octolog.domain.facts import RequestRejected
+from octolog.domain.ids import ArmId, TaskId, is_arm_id
+from octolog.domain.rules import check_capability, check_command
+from octolog.domain.values import Limits
+from octolog.edge import Request, parse_capability, parse_contract
+from octolog.sender import Letter, Sender
+from streams.kafka.reader import KafkaLogReader
+from streams.topics import ARMS, CONTRACTS
+
+__all__ = ["Client", "NotOver", "Outcome", "Sent", "Submitted"]
+
+Contract = Mapping[str, object] | bytes | str | TaskContract | Request
+"""A contract as a mapping or JSON text in seed A's names, as the domain has it, or parsed already."""
+
+
+class NotOver(Unavailable):
+    """A wait ended before the task did; the task goes on."""
+
+
+class Client:
+    """Submits work and asks about it. A context manager; use it from one thread.
+
+    Args:
+        to: Which log: settings, or a connection that is open already. None: the settings as found.
+
+    Raises:
+        BrokerUnavailable: When there is no cluster to talk to.
+    """
+
+    def __init__(self, to: Settings | Connection | None = None) -> None:
+        self._owns = not isinstance(to, Connection)
+        self._connection = to if isinstance(to, Connection) else Connection(to or load_settings())
+        self._user = _user()
+        self._sender = Sender(self._connection, self._user)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection, unless it was handed in open."""
+        if self._owns:
+            self._connection.close()
+
+    def submit(self, contract: Contract, *, submitted_by: str | None = None) -> Submitted:
+        """Put one contract into the log.
+
+        Args:
+            contract: What to do.
+            submitted_by: Who asks; None: this user.
+
+        Raises:
+            InvalidContract: It breaks a bound; nothing was produced.
+            BrokerUnavailable: It is not known to be in the log; the same id may be submitted again.
+        """
+        return self.submit_many([contract], submitted_by=submitted_by)[0]
+
+    def submit_many(
+        self, contracts: Iterable[Contract], *, submitted_by: str | None = None
+    ) -> list[Submitted]:
+        """Put contracts into the log, all checked before the first is produced; in order.
+
+        Raises:
+            InvalidContract: One breaks a bound; nothing was produced.
+            BrokerUnavailable: Not all are known to be in the log; the same ids may be submitted again.
+        """
+        by = submitted_by or self._user
+        ready = [self._submission(contract, by) for contract in contracts]
+        places = self._sender.send([Letter(CONTRACTS, command.root_task_id, command) for command, _ in ready])
+        return [
+            Submitted(
+                place.root_task_id,
+                place.topic,
+                place.partition,
+                place.offset,
+                place.timestamp_ms,
+                command.contract.task_id,
+                minted,
+            )
+            for place, (command, minted) in zip(places, ready, strict=True)
+        ]
+
+    def cancel(self, root_task_id: str, *, reason: str = "", requested_by: str | None = None) -> Sent:
+        """Ask for a whole tree to stop."""
+        return self._send(CancelTask(TaskId(root_task_id), reason, requested_by or self._user))
+
+    def approve(
+        self,
+        task_id: str,
+        *,
+        root_task_id: str | None = None,
+        comment: str = "",
+        approved_by: str | None = None,
+    ) -> Sent:
+        """Let a task that waits for a person go on."""
+        root_id = self._root_of(task_id, root_task_id)
+        return self._send(ApproveTask(root_id, TaskId(task_id), approved_by or self._user, comment))
+
+    def deny(
+        self, task_id: str, *, root_task_id: str | None = None, reason: str = "", denied_by: str | None = None
+    ) -> Sent:
+        """Stop a task that waits for a person."""
+        root_id = self._root_of(task_id, root_task_id)
+        return self._send(DenyTask(root_id, TaskId(task_id), denied_by or self._user, reason))
+
+    def amend(
+        self, root_task_id: str, limits: Limits, *, reason: str = "", amended_by: str | None = None
+    ) -> Sent:
+        """Replace the limits of a running tree."""
+        return self._send(AmendBudget(TaskId(root_task_id), limits, amended_by or self._user, reason))
+
+    def register_arm(
+        self, capability: Mapping[str, object] | ArmCapability, *, registered_by: str | None = None
+    ) -> Sent:
+        """Make an arm's assignment topic if it is missing, then tell the registry of the arm.
+
+        Raises:
+            InvalidContract: The description breaks a bound.
+        """
+        arm = capability if isinstance(capability, ArmCapability) else parse_capability(capability)
+        check_capability(arm)
+        self._connection.ensure_assignment_topic(arm.arm_id)
+        return self._tell_registry(ArmRegistered(arm, registered_by or self._user), arm.arm_id)
+
+    def retire_arm(self, arm_id: str, *, reason: str = "", retired_by: str | None = None) -> Sent:
+        """Take an arm out of the registry; it gets no more attempts.
+
+        Raises:
+            InvalidContract: The id is no arm id.
+        """
+        if not is_arm_id(arm_id):
+            raise InvalidContract("INVALID_CAPABILITY", "arm_id", f"{arm_id[:64]!r} is no arm id")
+        return self._tell_registry(ArmRetired(ArmId(arm_id), reason, retired_by or self._user), ArmId(arm_id))
+
+    def wait(self, task: Submitted | str, timeout_s: float = 600.0) -> Outcome:
+        """Wait until a task is over.
+
+        Args:
+            task: What `submit` returned, or a task id.
+            timeout_s: Longest wait, seconds.
+
+        Raises:
+            NotOver: It is not over in time.
+        """
+        submitted = task if isinstance(task, Submitted) else None
+        task_id = TaskId(str(task)) if submitted is None else submitted.task_id
+        root_id = self._root_of(task_id, None) if submitted is None else submitted.root_task_id
+        found = outcome_of(self._reader, self._sender.codec, submitted or task_id, root_id, timeout_s)
+        if found is None:
+            raise NotOver(
+                f"task {task_id} is not over after {timeout_s:g} s and goes on; see `octolog task show {task_id}`"
+            )
+        return found
+
+    def accepted(self, sent: Sent, timeout_s: float = 10.0) -> bool | None:
+        """What the task processor decided about a request: True, or None when nothing changed within the time.
+
+        Raises:
+            InvalidContract: It was rejected.
+        """
+        fact = answer_to(self._reader, self._sender.codec, sent, timeout_s)
+        if fact is None:
+            return None
+        if isinstance(fact.fact, RequestRejected):
+            raise InvalidContract(fact.fact.code, fact.fact.field or "task_id", fact.fact.message)
+        return True
+
+    @cached_property
+    def _reader(self) -> KafkaLogReader:
+        return self._connection.reader()
+
+    def _submission(self, contract: Contract, submitted_by: str) -> tuple[SubmitTask, bool]:
+        if isinstance(contract, TaskContract):
+            request = Request(contract, None, minted=False)
+        else:
+            request = contract if isinstance(contract, Request) else parse_contract(contract)
+        task = request.contract
+        root_id = task.task_id
+        if request.root_task_id is not None or task.parent_task_id is not None:
+            root_id = self._root_of(task.parent_task_id or root_id, request.root_task_id)
+        command = SubmitTask(root_id, task, submitted_by)
+        check_command(command)
+        return command, request.minted
+
+    def _root_of(self, task_id: str, given: str | None) -> TaskId:
+        """The tree of a task: as given, or as the projections know it; a task nobody knows may be a new root."""
+        if given is not None:
+            return TaskId(given)
+        from octolog.app.queries import open_queries
+
+        try:
+            with open_queries(self._connection.settings) as queries:
+                return TaskId(queries.root_of(task_id))
+        except (NotFound, Unavailable):
+            return TaskId(task_id)
+
+    def _send(self, command: ContractCommand) -> Sent:
+        check_command(command)
+        return self._sender.send([Letter(CONTRACTS, command.root_task_id, command)])[0]
+
+    def _tell_registry(self, event: ArmRegistered | ArmRetired, arm_id: ArmId) -> Sent:
+        return self._sender.send([Letter(ARMS, TaskId(arm_id), event)])[0]
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "unknown"

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import platformdirs
-import requests
 from filelock import FileLock
-from jgo.maven import Artifact, MavenContext
 
 from deploy.kafka.errors import DiskFull, JarCorrupted, JarUnavailable
+
+if TYPE_CHECKING:
+    from jgo.maven import Artifact, MavenContext
 
 LOCK_PATH: Final = Path(__file__).with_name("jars.lock.toml")
 FETCH_THREADS: Final = 8
@@ -169,6 +170,9 @@ class JarCache:
 
 def _download(jar: Jar, scratch: Path) -> Path:
     mirror = os.environ.get("OCTOLOG_MAVEN_URL")
+    import requests  # with jgo a third of a second to load, and only a first start fetches
+    from jgo.maven import MavenContext
+
     context = MavenContext(
         repo_cache=scratch,
         remote_repos={"mirror": mirror.rstrip("/")} if mirror else None,

@@ -41,18 +41,14 @@ def run_arms(settings: Settings, name: str, state: StateFile) -> None:
 
 def model(settings: Settings) -> Model | None:
     """The model that arms may ask; None when no endpoint is set."""
-    if not settings.llm_base_url:
-        return None
-    from arms.model import ModelSettings, model_from
+    from arms.model import model_from
 
     key = (
         settings.llm_api_key.get_secret_value()
         if settings.llm_api_key
-        else os.environ.get("OCTOLOG_LLM_API_KEY", "")
+        else os.environ.get("OCTOLOG_LLM_API_KEY")
     )
-    if not settings.llm_model:
-        raise SettingsError("OCTOLOG_LLM_BASE_URL is set but no model; set OCTOLOG_LLM_MODEL")
-    return model_from(ModelSettings(settings.llm_base_url, settings.llm_model, key))
+    return model_from(settings.llm_base_url, settings.llm_model, key)
 
 
 def chosen(names: str) -> Sequence[Arm]:

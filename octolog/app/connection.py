@@ -13,7 +13,7 @@ from octolog.app.topics import assignment_topic, topic_plan
 from octolog.domain.errors import BrokerUnavailable
 from schemas import catalog
 from schemas.codec import Codec
-from schemas.registry import HttpSchemaIds, SchemaIds, TopicSchemaIds
+from schemas.registry import SchemaIds, TopicSchemaIds
 from streams.kafka.admin import KafkaAdmin
 from streams.kafka.config import KafkaConfig
 from streams.kafka.publisher import KafkaPublisher
@@ -82,6 +82,8 @@ class Connection:
         """Schema ids, every record of the catalog registered."""
         texts = {name: catalog.schema_json(name) for name in catalog.TOP_LEVEL}
         if self.settings.schema_registry_url:
+            from schemas.registry import HttpSchemaIds
+
             remote = self._keep(HttpSchemaIds(self.settings.schema_registry_url))
             for name, text in texts.items():
                 remote.register(name, text)

@@ -7,11 +7,15 @@ from octolog's own `_schemas` topic (`TopicSchemaIds`), or from a registry by UR
 
 from __future__ import annotations
 
-from schemas.registry.http import HttpSchemaIds
+from typing import TYPE_CHECKING, Any
+
 from schemas.registry.ids import RegisteredSchema, SchemaIds
 from schemas.registry.memory import MemorySchemaTopic
 from schemas.registry.text import full_name, schema_text
 from schemas.registry.topic_log import SchemaTopic, TopicRecord, TopicSchemaIds
+
+if TYPE_CHECKING:
+    from schemas.registry.http import HttpSchemaIds
 
 __all__ = [
     "HttpSchemaIds",
@@ -24,3 +28,12 @@ __all__ = [
     "full_name",
     "schema_text",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the HTTP client when a registry is set: it takes a third of a second to load."""
+    if name == "HttpSchemaIds":
+        from schemas.registry.http import HttpSchemaIds
+
+        return HttpSchemaIds
+    raise AttributeError(name)

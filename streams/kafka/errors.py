@@ -39,6 +39,25 @@ _TIMED_OUT: Final = frozenset(
     {KafkaError._TIMED_OUT, KafkaError.REQUEST_TIMED_OUT, KafkaError._MSG_TIMED_OUT}  # noqa: SLF001
 )
 
+_TRANSIENT: Final = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError._TRANSPORT,  # noqa: SLF001
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
+        KafkaError._WAIT_COORD,  # noqa: SLF001
+    }
+)
+
+
+def transient(error: KafkaException) -> bool:
+    """True for what passes by itself in moments: a broker that starts, a partition without a leader yet."""
+    code: KafkaError = error.args[0]
+    return code.code() in _TRANSIENT or code.retriable()
+
 
 def judge(error: KafkaException) -> Verdict:
     """What a failed transactional call asks for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -10,10 +11,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from octolog.domain.errors import BrokerUnavailable, NotFound
 from octolog.ports import LogRecord, Positions
 from streams.kafka.config import REQUEST_TIMEOUT_S, KafkaConfig
-from streams.kafka.errors import translated
+from streams.kafka.errors import transient, translated
 
 _BATCH: Final = 20_000
 _IDLE_S: Final = 0.2
+_LEADER_PAUSE_S: Final = 0.05
 _SILENCE_S: Final = 30.0
 """A bounded read that hears nothing for so long gives up: the broker is away, or the end cannot be reached."""
 
@@ -115,13 +117,21 @@ class KafkaLogReader:
         self._consumer.assign(wanted)
 
     def _bounds(self, topic: str, partition: int) -> tuple[int, int]:
-        try:
-            bounds = self._consumer.get_watermark_offsets(
-                TopicPartition(topic, partition), timeout=REQUEST_TIMEOUT_S
-            )
-        except KafkaException as error:
-            raise translated(error, f"asking for the end of {topic}") from error
-        return bounds
+        """First and next offset; asks again while a topic just made has no leader yet."""
+        deadline = time.monotonic() + REQUEST_TIMEOUT_S
+        while True:
+            try:
+                found = self._consumer.get_watermark_offsets(
+                    TopicPartition(topic, partition), timeout=REQUEST_TIMEOUT_S
+                )
+            except KafkaException as error:
+                if not transient(error) or time.monotonic() > deadline:
+                    raise translated(error, f"asking for the end of {topic}") from error
+                time.sleep(_LEADER_PAUSE_S)
+                continue
+            if found is None:
+                raise BrokerUnavailable(f"Kafka does not say where {topic} ends")
+            return found
 
     def _partitions(self, topic: str) -> list[int]:
         try:

@@ -1,0 +1,34 @@
+"""Replaying the audit log: deciding it again, folding it, and looking at one tree as of a moment.
+
+| function | does |
+|---|---|
+| `verify` | checks every hash, decides every fact again, accounts for every input; names the first difference |
+| `rebuild` | folds the facts into state, with a digest that two replays can be compared by |
+| `state_at` | one tree as of an offset or a time |
+"""
+
+from __future__ import annotations
+
+from streams.replay.fold import PartitionState, Rebuilt, rebuild, state_digest
+from streams.replay.report import Difference, FieldDifference, Lost, PartitionReport, Report
+from streams.replay.source import KafkaSource, Source
+from streams.replay.tree_view import TreeView, state_at
+from streams.replay.verify import Decided, verify
+
+__all__ = [
+    "Decided",
+    "Difference",
+    "FieldDifference",
+    "KafkaSource",
+    "Lost",
+    "PartitionReport",
+    "PartitionState",
+    "Rebuilt",
+    "Report",
+    "Source",
+    "TreeView",
+    "rebuild",
+    "state_at",
+    "state_digest",
+    "verify",
+]

@@ -1,0 +1,57 @@
+"""One partition of one topic, record by record."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator
+from contextlib import closing
+from itertools import chain
+
+from octolog.ports import LogReader, LogRecord
+
+
+class Cursor:
+    """Reads a partition forward on a reader of its own; knows the next record before it is taken.
+
+    Args:
+        open_reader: Makes the reader.
+        topic: The topic.
+        partition: The partition.
+        end: Records before this offset are read.
+    """
+
+    def __init__(self, open_reader: Callable[[], LogReader], topic: str, partition: int, end: int) -> None:
+        self.topic, self.partition, self.end = topic, partition, end
+        self._records = _records(open_reader, topic, partition, end)
+        self._back: deque[LogRecord] = deque()
+
+    def peek(self) -> LogRecord | None:
+        """The next record; None at the end."""
+        if not self._back:
+            record = next(self._records, None)
+            if record is None:
+                return None
+            self._back.append(record)
+        return self._back[0]
+
+    def take(self) -> LogRecord | None:
+        """The next record, and go on behind it."""
+        return self._back.popleft() if self._back else next(self._records, None)
+
+    def put_back(self, records: list[LogRecord]) -> None:
+        """Have these be the next again."""
+        self._back.extendleft(reversed(records))
+
+    def close(self) -> None:
+        """Release the reader."""
+        self._records.close()
+
+
+def _records(
+    open_reader: Callable[[], LogReader], topic: str, partition: int, end: int
+) -> Generator[LogRecord, None, None]:
+    if end <= 0:
+        return
+    place = topic, partition
+    with closing(open_reader()) as reader:
+        yield from chain.from_iterable(reader.read({place: 0}, until={place: end}))

@@ -1,0 +1,253 @@
+"""The verification of one partition: its facts and its inputs, side by side."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from octolog.domain.errors import InvalidContract, UndecodableRecord
+from octolog.domain.rules import check_report
+from octolog.domain.shard import DEFAULT_LEASE_MS, DEFAULT_WINDOW
+from octolog.ports import LogReader, LogRecord, Positions
+from schemas.codec import Codec, RecordedFact
+from streams.closed_index import ClosedIndex
+from streams.replay.cursor import Cursor
+from streams.replay.dead_letters import PROCESSOR, DeadLetters
+from streams.replay.fold import Digest
+from streams.replay.inputs import InputWalk
+from streams.replay.registry_history import RegistryHistory
+from streams.replay.report import Difference, Lost, PartitionReport
+from streams.replay.retrial import Differs, EndOfFacts, Retrial
+from streams.topics import CONTRACTS, INPUTS, RESOURCES, TASKS, TIMERS
+
+_UPKEEP_EVERY: Final = 20_000
+"""Causes after which what only a live processor needs is let go."""
+
+_PROGRESS_EVERY: Final = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """How the processor was set when it decided.
+
+    Attributes:
+        window: Attempts one arm may hold from one partition.
+        lease_ms: How long an arm may stay silent.
+    """
+
+    window: int = DEFAULT_WINDOW
+    lease_ms: int = DEFAULT_LEASE_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """How far to read.
+
+    Attributes:
+        ends: The end of every topic as it was at the start, facts cut where that was asked for.
+        committed: Inputs before these offsets must be accounted for.
+        cut: True when the facts are read up to a point and not to their end.
+    """
+
+    ends: Positions
+    committed: Positions
+    cut: bool
+
+
+class PartitionCheck:
+    """One partition.
+
+    Args:
+        partition: Which.
+        open_reader: Makes readers; one for each topic.
+        codec: Encodes and decodes.
+        registry: The registry's history.
+        letters: Dead letters of the whole log.
+        folder: Where the index of closed trees may lie.
+        decided: How the processor was set.
+        ends: How far to read.
+    """
+
+    def __init__(
+        self,
+        partition: int,
+        open_reader: Callable[[], LogReader],
+        codec: Codec,
+        registry: RegistryHistory,
+        letters: DeadLetters,
+        folder: Path,
+        decided: Decided,
+        ends: Ends,
+    ) -> None:
+        self.report = PartitionReport(partition)
+        self._registry, self._letters, self._ends = registry, letters, ends
+        self._index = ClosedIndex(folder / f"closed-{partition}.sqlite")
+        self._digest = Digest()
+        self._facts = Cursor(open_reader, TASKS, partition, ends.ends.get((TASKS, partition), 0))
+        self._retrial = Retrial(
+            partition,
+            codec,
+            self._facts,
+            self._index,
+            self.report,
+            window=decided.window,
+            lease_ms=decided.lease_ms,
+            cut=ends.cut,
+        )
+        self._walks = {topic: self._walk(open_reader, topic, partition) for topic in INPUTS}
+        self._letters_left = {topic: letters.of(topic, partition) for topic in INPUTS}
+
+    def run(self, progress: Callable[[int], None]) -> PartitionReport:
+        """Check everything; `progress` is called with the number of facts now and then."""
+        try:
+            self._all_causes(progress)
+            self._account_for_the_rest()
+            self.report.state_digest = self._digest.finish(self._retrial.shard)
+        except Differs as differs:
+            self.report.add_difference(differs.difference)
+        except EndOfFacts:
+            pass
+        finally:
+            self.report.open_trees = len(self._retrial.shard.trees)
+            self._facts.close()
+            for walk in self._walks.values():
+                walk.cursor.close()
+            self._index.close()
+        return self.report
+
+    def _walk(self, open_reader: Callable[[], LogReader], topic: str, partition: int) -> InputWalk:
+        cursor = Cursor(open_reader, topic, partition, self._ends.ends.get((topic, partition), 0))
+        return InputWalk(cursor, self._retrial.quiet, self._has_letter, self._passed_over)
+
+    def _all_causes(self, progress: Callable[[int], None]) -> None:
+        shard, shown = self._retrial.shard, 0
+        for topic in (CONTRACTS, RESOURCES):
+            self._walks[topic].look_ahead()
+        while (found := self._retrial.expected(shard.position)) is not None:
+            self._one_cause(*found)
+            self.report.causes += 1
+            if self.report.causes % _UPKEEP_EVERY == 0:
+                self._let_go(found[0].timestamp_ms)
+            if self.report.facts - shown >= _PROGRESS_EVERY:
+                shown = self.report.facts
+                progress(shown)
+
+    def _one_cause(self, first: LogRecord, recorded: RecordedFact) -> None:
+        link, shard = recorded.link, self._retrial.shard
+        walk = self._walks.get(link.cause_topic)
+        if walk is None:
+            raise self._no_cause(first, recorded, "is no input of the task processor")
+        if link.cause_offset <= walk.last_cause:
+            raise self._no_cause(
+                first, recorded, f"was decided before, or after its successor @{walk.last_cause}"
+            )
+        cause = walk.cause(link.cause_offset)
+        if cause is None:
+            raise self._no_cause(
+                first, recorded, "is not in the log (was it edited, or its retention too short?)"
+            )
+        registry = self._registry.as_of(link.registry_offset)
+        if registry is None:
+            raise self._no_cause(
+                first, recorded, f"knew octolog.arms@{link.registry_offset}, which is not in the log"
+            )
+        self._seen(cause)
+        before = shard.position
+        try:
+            shard.react(cause.topic, cause.offset, cause.timestamp_ms, self._retrial.command(cause), registry)
+        except (UndecodableRecord, InvalidContract) as error:
+            raise self._no_cause(first, recorded, f"cannot be used: {error}") from error
+        if shard.position == before:
+            raise self._no_cause(
+                first, recorded, f"leads to nothing; {type(recorded.fact).__name__} is recorded"
+            )
+        if any(letter.consumer == PROCESSOR for letter in self._letters.about(cause)):
+            self._letter_fault(cause, "is about an input that has facts")
+        self._digest.cause_done(shard)
+        if cause.topic in (CONTRACTS, RESOURCES):
+            walk.look_ahead()
+
+    def _no_cause(self, first: LogRecord, recorded: RecordedFact, why: str) -> Differs:
+        link = recorded.link
+        message = f"the cause {link.cause_topic}/{first.partition}@{link.cause_offset} {why}"
+        return Differs(
+            Difference(TASKS, first.partition, first.offset, link.root_task_id, link.seq, "no-cause", message)
+        )
+
+    def _let_go(self, now_ms: int) -> None:
+        """Timers that are no longer needed, and closed trees from memory to disk."""
+        shard = self._retrial.shard
+        for _ in shard.due(now_ms):
+            pass
+        self._index.put(shard.just_closed, 0)
+        shard.just_closed.clear()
+        gc.collect(1)
+
+    # Inputs without facts
+
+    def _account_for_the_rest(self) -> None:
+        for topic, walk in self._walks.items():
+            end = self._ends.committed.get((topic, self.report.partition), walk.last_cause + 1)
+            walk.finish(end)
+            for offset, letters in self._letters_left[topic].items():
+                if offset < end and topic != TIMERS:  # timers are not kept for ever
+                    for letter in letters:
+                        message = f"names {topic}/{self.report.partition}@{offset}, which is not in the log"
+                        self._add_letter_fault(letter.partition, letter.offset, message)
+
+    def _has_letter(self, record: LogRecord) -> bool:
+        return any(letter.consumer == PROCESSOR for letter in self._letters.about(record))
+
+    def _seen(self, record: LogRecord) -> None:
+        self.report.inputs_checked += 1
+        letters = self._letters_left[record.topic].pop(record.offset, None)
+        if letters is not None:
+            self.report.dead_letters += len(letters)
+            for difference in self._letters.differences(record):
+                self.report.add_difference(difference)
+
+    def _passed_over(self, record: LogRecord, was_quiet: bool) -> None:  # noqa: FBT001 -- a callback
+        self._seen(record)
+        if was_quiet:
+            return
+        if self._has_letter(record):
+            fault = self._wrongly_refused(record)
+            if fault is not None:
+                self._letter_fault(record, fault)
+            return
+        try:
+            command = self._retrial.command(record)
+        except UndecodableRecord as error:
+            self._lost(record, f"has no dead letter, and cannot be used: {error}")
+            return
+        if not self._retrial.quiet(record):
+            self._lost(record, f"a {type(command).__name__} without a fact, and no repeat of one that has")
+
+    def _wrongly_refused(self, record: LogRecord) -> str | None:
+        """Why a record with a dead letter should have been used; None when it was refused rightly."""
+        try:
+            command = self._retrial.command(record)
+            if record.topic not in (CONTRACTS, TIMERS):
+                check_report(command)  # type: ignore[arg-type]  # the topic carries reports alone
+        except (UndecodableRecord, InvalidContract):
+            return None
+        letters = self._letters.about(record)
+        if any(letter.reason.startswith(("TASK_NOT_FOUND", "INVALID_TASK_ID")) for letter in letters):
+            return None  # the tree may have come later
+        return f"refuses a {type(command).__name__} that can be used"
+
+    def _lost(self, record: LogRecord, reason: str) -> None:
+        tree = None if record.key is None else record.key.decode(errors="replace")
+        self.report.add_lost(Lost(record.topic, record.partition, record.offset, tree, reason))
+
+    def _letter_fault(self, record: LogRecord, message: str) -> None:
+        for letter in self._letters.about(record):
+            self._add_letter_fault(letter.partition, letter.offset, message)
+
+    def _add_letter_fault(self, partition: int, offset: int, message: str) -> None:
+        self.report.add_difference(
+            Difference("octolog.dead-letters", partition, offset, None, None, "dead-letter", message)
+        )

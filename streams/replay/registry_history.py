@@ -1,0 +1,54 @@
+"""The arm registry as of every offset of `octolog.arms`."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+from octolog.domain.errors import UndecodableRecord
+from octolog.domain.ids import ArmId
+from octolog.domain.registry import ArmState, Registry
+from octolog.ports import LogRecord
+from schemas.codec import Codec
+from streams.registry_table import RegistryTable
+
+
+class RegistryHistory:
+    """Folds the registry's records, and gives the registry back as it was.
+
+    Facts name the offset that was known when they were decided. From one fact of a partition to the next it
+    may go back: a worker that takes a partition over may know less than the one before.
+
+    Args:
+        codec: Decodes the records.
+    """
+
+    def __init__(self, codec: Codec) -> None:
+        self._table = RegistryTable(codec, _nothing, self._refused)
+        self._offsets = [0]
+        self._arms: list[dict[ArmId, ArmState]] = [self._table.registry.arms]
+        self.refused: list[LogRecord] = []
+
+    @property
+    def end(self) -> int:
+        """Records before this offset are known."""
+        return self._table.registry.offset
+
+    def add(self, records: list[LogRecord]) -> None:
+        """Fold records, in offset order."""
+        for record in records:
+            if self._table.apply([record]):
+                self._offsets.append(record.offset + 1)
+                self._arms.append(self._table.registry.arms)
+
+    def as_of(self, offset: int) -> Registry | None:
+        """The registry when every record before `offset` was known; None when the topic does not reach so far."""
+        if offset > self.end:
+            return None
+        return Registry(self._arms[bisect_right(self._offsets, offset) - 1], offset)
+
+    def _refused(self, record: LogRecord, _: UndecodableRecord) -> None:
+        self.refused.append(record)
+
+
+def _nothing(_: ArmId) -> None:
+    """A replay makes no topics."""

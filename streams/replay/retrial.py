@@ -1,0 +1,244 @@
+"""The task processor with a record of what was decided before it: it compares instead of writing."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from octolog.domain import facts as f
+from octolog.domain.assignment import ArmCommand
+from octolog.domain.chain import Link
+from octolog.domain.errors import UndecodableRecord
+from octolog.domain.ids import TaskId
+from octolog.domain.reports import AttemptHeartbeat, AttemptStarted
+from octolog.domain.shard import ClosedTrees, Input
+from octolog.domain.task.decide import decide
+from octolog.domain.task.ledger import RESOURCES, ZERO, Vector, add, bounds, vector
+from octolog.domain.task.state import Tree, absent
+from octolog.domain.upkeep import TimerFired
+from octolog.ports import LogRecord
+from schemas.codec import Codec, RecordedFact
+from streams.processors.task import TaskProcessor
+from streams.replay.cursor import Cursor
+from streams.replay.report import Difference, PartitionReport, fields_that_differ
+from streams.topics import TASKS
+
+_SIGNS_OF_LIFE: Final = (TimerFired, AttemptStarted, AttemptHeartbeat)
+"""Inputs that often lead to nothing: what they mean depends on the moment, which only a fact records."""
+
+
+class Differs(Exception):
+    """The log and its inputs disagree; ends the work on a partition."""
+
+    def __init__(self, difference: Difference) -> None:
+        super().__init__(difference)
+        self.difference = difference
+
+
+class EndOfFacts(Exception):
+    """More follows from an input than lies before the end asked for."""
+
+
+class Retrial(TaskProcessor):
+    """One partition, decided again.
+
+    Args:
+        partition: Which.
+        codec: Encodes and decodes.
+        facts: The facts as recorded.
+        closed: Trees that are over.
+        report: Counts.
+        window: Attempts one arm may hold from one partition.
+        lease_ms: How long an arm may stay silent.
+        cut: True when the facts are read up to a point and not to their end.
+    """
+
+    def __init__(
+        self,
+        partition: int,
+        codec: Codec,
+        facts: Cursor,
+        closed: ClosedTrees,
+        report: PartitionReport,
+        *,
+        window: int,
+        lease_ms: int,
+        cut: bool,
+    ) -> None:
+        super().__init__(partition, codec, _never, closed, window=window, lease_ms=lease_ms)
+        self._facts, self._closed_trees, self._report, self._cut = facts, closed, report, cut
+        self._settled: dict[TaskId, Vector] = {}
+        self._command_of: tuple[str, int, Input] | None = None
+
+    def command(self, record: LogRecord) -> Input:
+        """The input as the processor reads it.
+
+        Raises:
+            UndecodableRecord: For what the processor would refuse.
+        """
+        known = self._command_of
+        if known is not None and known[0] == record.topic and known[1] == record.offset:
+            return known[2]
+        command = self._command(record)
+        self._command_of = record.topic, record.offset, command
+        return command
+
+    def quiet(self, record: LogRecord) -> bool:
+        """True when nothing follows from an input now: it repeats one that had its effect, or is a sign of life."""
+        try:
+            command = self.command(record)
+        except UndecodableRecord:
+            return False
+        if isinstance(command, _SIGNS_OF_LIFE):
+            return True
+        return next(decide(self.tree(command.root_task_id), command, record.timestamp_ms), None) is None
+
+    def knows(self, root_id: TaskId) -> bool:
+        """True when the tree has a fact so far."""
+        return root_id in self.shard.trees or self._over(root_id) is not None
+
+    def tree(self, root_id: TaskId) -> Tree:
+        """A tree as it is now; of one that is over, only what refuses repeats."""
+        entry = self.shard.trees.get(root_id)
+        return entry.tree if entry is not None else self._over(root_id) or absent(root_id)
+
+    def expected(self, position: int) -> tuple[LogRecord, RecordedFact] | None:
+        """The next fact as recorded; None at the end.
+
+        Raises:
+            Differs: When it cannot be read, was edited, or is not the partition's fact number `position`.
+        """
+        record = self._facts.peek()
+        if record is None:
+            return None
+        recorded = self._recorded(record)
+        if recorded.link.position != position:
+            raise Differs(out_of_place(record, recorded, position))
+        return record, recorded
+
+    def _over(self, root_id: TaskId) -> Tree | None:
+        known = self.shard.just_closed.get(root_id) or self._closed_trees.get(root_id)
+        if known is None:
+            return None
+        seen = {known.seen[i : i + 8] for i in range(0, len(known.seen), 8)}
+        return Tree(root_id, known.status, seen=seen)
+
+    def _record(self, fact: f.Fact, link: Link) -> bytes:
+        record = self._facts.peek()
+        if record is None:
+            if self._cut:
+                raise EndOfFacts
+            raise Differs(self._missing(fact, link))
+        value, digest = self._codec.encode_fact(fact, link)
+        if record.value != value or record.key != link.root_task_id.encode():
+            digest = self._compared(record, fact, link)
+        self._facts.take()
+        self._report.facts += 1
+        if link.seq == 0:
+            self._report.trees += 1
+        self._settle(record, fact, link)
+        return digest
+
+    def _tell(self, command: ArmCommand) -> None:
+        """Arms were told when it happened."""
+
+    def _compared(self, record: LogRecord, fact: f.Fact, link: Link) -> bytes:
+        """The hash of a fact whose bytes are not ours: the same fact by another version's schema is right."""
+        recorded = self._recorded(record)
+        if record.key != link.root_task_id.encode():
+            raise Differs(_difference(record, recorded, "edited", f"the key is not {link.root_task_id!r}"))
+        if recorded.fact == fact and recorded.link == link:
+            return recorded.hash
+        if recorded.link.position != link.position:
+            raise Differs(out_of_place(record, recorded, link.position))
+        fields = (
+            *fields_that_differ(recorded.link, link, "link."),
+            *fields_that_differ(recorded.fact, fact),
+        )
+        names = ", ".join(field.field for field in fields)
+        message = (
+            f"{type(fact).__name__} follows from {link.cause_topic}@{link.cause_offset}; differs in {names}"
+        )
+        raise Differs(_difference(record, recorded, "decided-differently", message, fields))
+
+    def _recorded(self, record: LogRecord) -> RecordedFact:
+        try:
+            recorded = self._codec.decode(record.value)
+            if not isinstance(recorded, RecordedFact):
+                raise UndecodableRecord(f"a {type(recorded).__name__} is no fact")
+        except UndecodableRecord as error:
+            raise Differs(
+                Difference(
+                    TASKS, record.partition, record.offset, _name(record.key), None, "undecodable", str(error)
+                )
+            ) from error
+        if recorded.hash != recorded.computed:
+            said, found = recorded.hash.hex()[:16], recorded.computed.hex()[:16]
+            message = f"the fact says its hash is {said}..., its bytes give {found}..."
+            raise Differs(_difference(record, recorded, "edited", message))
+        return recorded
+
+    def _missing(self, fact: f.Fact, link: Link) -> Difference:
+        what = (
+            f"{type(fact).__name__} follows from {link.cause_topic}@{link.cause_offset} and is not in the log"
+        )
+        return Difference(
+            TASKS, self.partition, self._facts.end, link.root_task_id, link.seq, "missing", what
+        )
+
+    def _settle(self, record: LogRecord, fact: f.Fact, link: Link) -> None:
+        root_id = link.root_task_id
+        if isinstance(fact, f.AttemptEnded):
+            self._settled[root_id] = add(self._settled.get(root_id, ZERO), vector(fact.settled))
+        elif isinstance(fact, f.TaskCompleted | f.TaskFailed | f.TaskCancelled) and fact.task_id == root_id:
+            fault = self._account(self.tree(root_id), self._settled.pop(root_id, ZERO))
+            if fault is not None:
+                self._report.add_difference(
+                    Difference(TASKS, record.partition, record.offset, root_id, link.seq, "settlement", fault)
+                )
+
+    def _account(self, tree: Tree, settled: Vector) -> str | None:
+        """What is wrong with the books of a tree that ends now."""
+        ledger = tree.ledger
+        if ledger.reserved != ZERO:
+            return f"the tree ended with {ledger.reserved} reserved"
+        if ledger.settled != settled:
+            return f"{ledger.settled} is settled, its attempts' ends add up to {settled}"
+        over = [
+            f"{resource.lower()} {used} of {limit}"
+            for resource, used, limit in zip(RESOURCES, settled, bounds(ledger.limits), strict=True)
+            if limit is not None and used > limit
+        ]
+        self._report.overspent_trees += bool(over)
+        if over and ledger.exhausted is None:
+            return f"overspent and not ended for it: {', '.join(over)}"
+        return None
+
+
+def out_of_place(record: LogRecord, recorded: RecordedFact, position: int) -> Difference:
+    """A fact that is not the one that must come here."""
+    link = recorded.link
+    if link.position > position:
+        count = link.position - position
+        message = (
+            f"facts {position} to {link.position - 1} of the partition ({count}) are missing before this one"
+        )
+        return _difference(record, recorded, "missing", message)
+    message = f"fact {link.position} of the partition stands here again; fact {position} must come here"
+    return _difference(record, recorded, "repeated", message)
+
+
+def _difference(
+    record: LogRecord, recorded: RecordedFact, kind: str, message: str, fields: tuple[Any, ...] = ()
+) -> Difference:
+    link = recorded.link
+    return Difference(
+        TASKS, record.partition, record.offset, link.root_task_id, link.seq, kind, message, fields
+    )
+
+
+def _name(key: bytes | None) -> str | None:
+    return None if key is None else key.decode(errors="replace")
+
+
+def _never(*_: object) -> None:
+    raise AssertionError("a replay writes nothing")

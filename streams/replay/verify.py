@@ -1,0 +1,150 @@
+"""Deciding the whole log again: all partitions, in one process or several."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from octolog.domain.errors import NotFound
+from octolog.ports import LogReader, LogRecord, Positions, Progress
+from streams.replay.dead_letters import DeadLetters
+from streams.replay.one_partition import Decided, Ends, PartitionCheck
+from streams.replay.registry_history import RegistryHistory
+from streams.replay.report import PartitionReport, Report
+from streams.replay.source import Source
+from streams.topics import ARMS, DEAD_LETTERS, INPUTS, TASKS
+
+__all__ = ["Decided", "verify"]
+
+_Told = Callable[[int, int], None]
+"""Called with a partition and the facts checked in it."""
+
+
+def verify(
+    source: Source,
+    *,
+    partitions: Iterable[int] | None = None,
+    until: Positions | None = None,
+    committed: Positions | None = None,
+    decided: Decided | None = None,
+    progress: Progress | None = None,
+    processes: int = 1,
+) -> Report:
+    """Decide every fact again from its cause, compare byte for byte, and account for every input.
+
+    Each fact's bytes hold its link, the hash of the fact before and its own hash: equal bytes prove all of
+    them. The work on a partition ends at the first fact that differs, because what follows hangs on it.
+
+    Args:
+        source: The log.
+        partitions: Which; None: all.
+        until: Facts before these offsets; None: all there are.
+        committed: The task processor's positions: inputs before them must be accounted for. None, or with
+            `until`: those up to the last cause of each topic. Read them before the call, while it runs on.
+        decided: How the processor was set when it decided; defaults as in its settings.
+        progress: Called with facts checked and an estimate of how many there are.
+        processes: How many processes share the partitions; with more than one, `source` is pickled.
+
+    Raises:
+        NotFound: When a topic or a partition is not there.
+        BrokerUnavailable: When Kafka does not answer.
+    """
+    started_s = time.monotonic()
+    ends = _ends(source, until, committed)
+    there = sorted(number for topic, number in ends.ends if topic == TASKS)
+    wanted = there if partitions is None else sorted(set(partitions))
+    strange = [number for number in wanted if number not in there]
+    if strange:
+        raise NotFound(f"{TASKS} has no partition {strange[0]}; it has {len(there)}")
+    total = sum(ends.ends[TASKS, number] for number in wanted)
+    counts: dict[int, int] = {}
+
+    def tell(partition: int, facts: int) -> None:
+        counts[partition] = facts
+        if progress is not None:
+            progress(sum(counts.values()), total)
+
+    settings = decided or Decided()
+    if processes > 1 and len(wanted) > 1:
+        reports = _in_processes(source, wanted, settings, ends, tell, min(processes, len(wanted)))
+    else:
+        reports = check_partitions(source, wanted, settings, ends, tell)
+    return Report(tuple(sorted(reports, key=lambda r: r.partition)), time.monotonic() - started_s)
+
+
+def check_partitions(
+    source: Source, partitions: list[int], decided: Decided, ends: Ends, tell: _Told
+) -> list[PartitionReport]:
+    """Check some partitions, one after the other, in this process."""
+    codec = source.codec()
+    letters, registry = DeadLetters(codec), RegistryHistory(codec)
+    of_registry = PartitionReport(-1)
+    with closing(source.reader()) as reader:
+        _each(reader, DEAD_LETTERS, ends.ends, letters.add)
+        for difference in letters.undecodable:
+            of_registry.add_difference(difference)
+        for batch in _batches(reader, ARMS, ends.ends):
+            registry.add(batch)
+            for record in batch:
+                for difference in letters.differences(record):
+                    of_registry.add_difference(difference)
+    reports = []
+    for partition in partitions:
+        with TemporaryDirectory(prefix="octolog-verify-") as folder:
+            check = PartitionCheck(
+                partition, source.reader, codec, registry, letters, Path(folder), decided, ends
+            )
+            report = check.run(lambda facts, partition=partition: tell(partition, facts))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        tell(partition, report.facts)
+        reports.append(report)
+    if reports and 0 in partitions:  # what is about no partition is told once
+        for difference in of_registry.differences:
+            reports[0].add_difference(difference)
+    return reports
+
+
+def _in_processes(
+    source: Source, partitions: list[int], decided: Decided, ends: Ends, tell: _Told, processes: int
+) -> list[PartitionReport]:
+    reports: list[PartitionReport] = []
+    context = multiprocessing.get_context("spawn")  # a fork would inherit the threads of open Kafka clients
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        waiting = {pool.submit(_one_share, source, [number], decided, ends) for number in partitions}
+        for done in as_completed(waiting):
+            for report in done.result():
+                tell(report.partition, report.facts)
+                reports.append(report)
+    return reports
+
+
+def _one_share(source: Source, partitions: list[int], decided: Decided, ends: Ends) -> list[PartitionReport]:
+    return check_partitions(source, partitions, decided, ends, _silent)
+
+
+def _silent(_: int, __: int) -> None:
+    """Progress is told by the process that waits."""
+
+
+def _ends(source: Source, until: Positions | None, committed: Positions | None) -> Ends:
+    with closing(source.reader()) as reader:
+        ends = reader.ends([TASKS])
+        for place, end in (until or {}).items():
+            ends[place] = min(end, ends.get(place, 0))
+        ends |= reader.ends([*INPUTS, ARMS, DEAD_LETTERS])
+    return Ends(ends, committed if committed is not None and until is None else {}, until is not None)
+
+
+def _batches(reader: LogReader, topic: str, ends: Positions) -> Iterable[list[LogRecord]]:
+    start = {place: 0 for place in ends if place[0] == topic}
+    until = {place: end for place, end in ends.items() if place[0] == topic and end > 0}
+    return reader.read(start, until=until) if until else []
+
+
+def _each(reader: LogReader, topic: str, ends: Positions, use: Callable[[list[LogRecord]], None]) -> None:
+    for batch in _batches(reader, topic, ends):
+        use(batch)

@@ -1,0 +1,155 @@
+"""What the tables and views answer, for the command line and for other programs.
+
+Every row is a dict of column names to Python values; timestamps are naive and in UTC.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any, TypeAlias
+
+from octolog.domain.errors import NotFound
+from octolog.domain.ids import TaskId
+from projections.duck import Store
+from projections.tables import quoted
+
+Row: TypeAlias = dict[str, Any]
+
+
+def root_of(store: Store, task_id: TaskId) -> TaskId:
+    """The tree a task belongs to.
+
+    Raises:
+        NotFound: When no such task is in the store.
+    """
+    rows = store.rows("SELECT root_task_id FROM task_nodes WHERE task_id = ? LIMIT 1", [task_id])
+    if not rows:
+        raise NotFound(f"no task {task_id} in the log as far as it was read")
+    return TaskId(rows[0]["root_task_id"])
+
+
+def task(store: Store, task_id: TaskId) -> Row:
+    """The state of a task now: its row of `tasks`, with its attempts and steps.
+
+    Raises:
+        NotFound: When no such task is in the store.
+    """
+    root = root_of(store, task_id)
+    rows = store.rows("SELECT * FROM tasks WHERE root_task_id = ? AND task_id = ?", [root, task_id])
+    row = rows[0]
+    row["tried"] = store.rows(
+        "SELECT * FROM attempts WHERE root_task_id = ? AND task_id = ? ORDER BY number", [root, task_id]
+    )
+    row["steps"] = store.rows(
+        "SELECT * FROM tasks WHERE root_task_id = ? AND parent_task_id = ? ORDER BY seq, task_id",
+        [root, task_id],
+    )
+    row["tree"] = store.rows("SELECT * FROM trees WHERE root_task_id = ?", [root])[0]
+    row["output"] = _output(store, root, task_id)
+    return row
+
+
+def tasks(store: Store, limit: int = 50, status: str | None = None) -> list[Row]:
+    """The newest tasks, steps included, newest first; `status` as in the view `tasks`."""
+    if status is None:
+        # The view is worked out for the trees of these rows alone.
+        return store.rows(
+            """SELECT * FROM tasks WHERE root_task_id IN
+                 (SELECT root_task_id FROM task_nodes ORDER BY submitted_at DESC, root_task_id, task_id LIMIT ?)
+               ORDER BY submitted_at DESC, root_task_id, task_id LIMIT ?""",
+            [limit, limit],
+        )
+    return store.rows(
+        "SELECT * FROM tasks WHERE status = ? ORDER BY submitted_at DESC, root_task_id, task_id LIMIT ?",
+        [status.upper(), limit],
+    )
+
+
+def trees(store: Store, limit: int = 50, status: str | None = None) -> list[Row]:
+    """The newest trees with what they used in all, newest first; status OPEN, COMPLETED, FAILED or CANCELLED."""
+    where, values = ("", []) if status is None else ("WHERE status = ?", [status.upper()])
+    sql = f"SELECT * FROM trees {where} ORDER BY submitted_at DESC, root_task_id LIMIT ?"  # noqa: S608 -- no input
+    return store.rows(sql, [*values, limit])
+
+
+def timeline(store: Store, root_task_id: TaskId) -> list[Row]:
+    """All facts of a tree, in order."""
+    return store.rows("SELECT * FROM timeline WHERE root_task_id = ? ORDER BY seq", [root_task_id])
+
+
+def dead_letters(store: Store, limit: int = 50) -> list[Row]:
+    """The newest dead letters, newest first."""
+    return store.rows("SELECT * FROM dead_letters ORDER BY dead_letter_offset DESC LIMIT ?", [limit])
+
+
+def cost_and_time_per_step(store: Store, root_task_id: TaskId) -> list[Row]:
+    """Every task of a tree that was tried, in order: attempts, tokens, model calls, cost, time, arms."""
+    return store.rows(
+        """SELECT node.task_id, node.step_id, node.goal, count(*) AS attempts,
+                  CAST(coalesce(sum(tried.tokens), 0) AS BIGINT) AS tokens,
+                  CAST(coalesce(sum(tried.calls), 0) AS BIGINT) AS calls,
+                  coalesce(sum(tried.cost_dollars), 0) AS cost_dollars,
+                  CAST(coalesce(sum(tried.duration_ms), 0) AS BIGINT) AS duration_ms,
+                  list(DISTINCT tried.arm_id ORDER BY tried.arm_id) AS arms
+           FROM attempts AS tried JOIN task_nodes AS node
+             ON node.root_task_id = tried.root_task_id AND node.task_id = tried.task_id
+           WHERE tried.root_task_id = ?
+           GROUP BY node.task_id, node.step_id, node.goal
+           ORDER BY min(tried.assigned_seq)""",
+        [root_task_id],
+    )
+
+
+def relations(store: Store) -> list[Row]:
+    """Every table and view with its columns, for `octolog tables`."""
+    return store.rows(
+        """SELECT table_name AS name, any_value(kind) AS kind,
+                  list(column_name || ' ' || data_type ORDER BY ordinal_position) AS columns
+           FROM information_schema.columns JOIN (
+             SELECT table_name AS named, lower(replace(table_type, 'BASE ', '')) AS kind
+             FROM information_schema.tables WHERE table_schema = 'main') ON named = table_name
+           WHERE table_schema = 'main' GROUP BY table_name ORDER BY kind, name"""
+    )
+
+
+def canonical_digest(store: Store) -> str:
+    """SHA-256 over every table in its canonical order, hex: equal for two stores that hold the same.
+
+    Rows are ordered by where they come from in the log, so how they were batched does not show.
+    """
+    digest = sha256()
+    names = store.rows(
+        """SELECT table_name FROM information_schema.tables
+           WHERE table_schema = 'main' AND table_type = 'BASE TABLE' ORDER BY table_name"""
+    )
+    for name in (row["table_name"] for row in names):
+        digest.update(f"{name}\n".encode())
+        _digest(store, f"{quoted(name)} ORDER BY log_topic, log_partition, log_offset", digest.update)
+    digest.update(b"positions\n")
+    _digest(store, "meta.positions ORDER BY projection, topic, partition", digest.update)
+    return digest.hexdigest()
+
+
+def _digest(store: Store, source: str, update: Any) -> None:
+    cursor = store.cursor()
+    try:
+        rows = cursor.execute(f"SELECT * FROM {source}")  # noqa: S608 -- names of our own tables
+        while some := rows.fetchmany(10_000):
+            update("\n".join(map(repr, some)).encode())
+            update(b"\n")
+    finally:
+        cursor.close()
+
+
+def _output(store: Store, root: TaskId, task_id: TaskId) -> Row | None:
+    rows = store.rows(
+        """SELECT coalesce(nullif(done.output, ''), made.output) AS output,
+                  coalesce(done.output_blob_sha256, made.output_blob_sha256) AS blob_sha256,
+                  coalesce(done.output_blob_size_bytes, made.output_blob_size_bytes) AS blob_size_bytes,
+                  made.confidence
+           FROM task_completed AS done LEFT JOIN attempt_ended AS made
+             ON made.link_root_task_id = done.link_root_task_id AND made.attempt_id = done.attempt_id
+           WHERE done.link_root_task_id = ? AND done.task_id = ?""",
+        [root, task_id],
+    )
+    return rows[0] if rows else None

@@ -1,0 +1,176 @@
+"""Stores what the log says in `knowledge.duckdb`: a table per record, positions in the same transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from octolog.domain.errors import UndecodableRecord
+from octolog.ports import DeadLetterSink, LogRecord, Positions
+from projections.analytics.fold import NO_SCHEMA, Batch, Group, fold
+from projections.analytics.views import views_sql
+from projections.columnar import ColumnReader, Columns, Refusal
+from projections.duck import Store
+from projections.tables import FOLLOWED, Table, carried, layout_digest, quoted, tables
+from schemas.registry import SchemaIds
+
+_META: Final = """
+CREATE SCHEMA IF NOT EXISTS meta;
+CREATE TABLE IF NOT EXISTS meta.projections (
+    name VARCHAR PRIMARY KEY, version INTEGER NOT NULL, layout VARCHAR NOT NULL
+);
+CREATE TABLE IF NOT EXISTS meta.positions (
+    projection VARCHAR, topic VARCHAR, partition INTEGER, next_offset BIGINT NOT NULL,
+    PRIMARY KEY (projection, topic, partition)
+);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What one `apply` did.
+
+    Attributes:
+        rows: Records stored.
+        refused: Records that could not be.
+    """
+
+    rows: int
+    refused: tuple[Refusal, ...]
+
+
+class AnalyticsProjection:
+    """The `Projection` behind analytics, provenance and the registry.
+
+    A store made by another layout of the tables is emptied when it is opened; it then follows the log from
+    its beginning.
+
+    Args:
+        store: Where the tables are; opened for writing.
+        ids: Where the writers' schemas are found.
+        dead_letters: Told of every record that cannot be stored, before the batch is. None for a rebuild:
+            the first reading has told of them.
+        reader: Makes columns of records; the fast one when None.
+    """
+
+    name: str = "analytics"
+    version: int = 1
+    topics: tuple[str, ...] = FOLLOWED
+
+    def __init__(
+        self,
+        store: Store,
+        ids: SchemaIds,
+        dead_letters: DeadLetterSink | None = None,
+        *,
+        reader: ColumnReader | None = None,
+    ) -> None:
+        self._store, self._dead_letters = store, dead_letters
+        self._reader = reader or ColumnReader(ids)
+        self._positions: Positions = {}
+        self.last = Stored(0, ())
+        self._open()
+
+    def positions(self) -> Positions:
+        """The next offset to read per partition; empty for a new store."""
+        return dict(self._positions)
+
+    def apply(self, records: Sequence[LogRecord], after: Positions) -> None:
+        """Store what the records say, and `after`, in one transaction; see `Projection.apply`.
+
+        Raises:
+            StoreUnavailable: When DuckDB refuses; nothing was stored then.
+            Unavailable: When a schema cannot be looked up now.
+        """
+        batch = fold(records, self._positions, after)
+        frames: list[tuple[Table, pl.DataFrame]] = []
+        refused: list[Refusal] = []
+        for group, members in batch.groups.items():
+            table, columns = self._columns(group, members)
+            refused += columns.refused
+            if table is not None:
+                frames += [(table, frame) for frame in columns.frames]
+        if self._dead_letters is not None:
+            for refusal in refused:
+                self._dead_letters.refuse(refusal.record, refusal.reason, refusal.error)
+        self._commit(batch, frames)
+        self.last = Stored(sum(frame.height for _, frame in frames), tuple(refused))
+
+    def reset(self) -> None:
+        """Drop every table and position, and make the tables anew."""
+        with self._store.transaction():
+            for kind, name in self._relations():
+                self._store.execute(f"DROP {kind} IF EXISTS main.{quoted(name)} CASCADE")
+            for name in ("projections", "positions"):
+                self._store.execute(f"DROP TABLE IF EXISTS meta.{name}")
+            self._store.execute(_META)
+            for table in tables():
+                self._store.execute(table.ddl)
+            self._store.execute(views_sql())
+            self._store.execute(
+                "INSERT INTO meta.projections VALUES (?, ?, ?)", [self.name, self.version, self._layout()]
+            )
+        self._positions = {}
+
+    def close(self) -> None:
+        """Release the store."""
+        self._store.close()
+
+    # Reading
+
+    def _columns(self, group: Group, members: list[LogRecord]) -> tuple[Table | None, Columns]:
+        topic, schema_id = group
+        try:
+            if schema_id == NO_SCHEMA:
+                raise UndecodableRecord(
+                    "no value of the Confluent wire format: magic byte 0, schema id, Avro"
+                )
+            name = self._reader.record_name(schema_id)
+            table = carried().get(topic, {}).get(name)
+            if table is None:
+                raise UndecodableRecord(f"{topic} carries no {name}")
+        except UndecodableRecord as error:
+            refused = [Refusal(record, str(error), type(error).__name__) for record in members]
+            return None, Columns([], refused)
+        return table, self._reader.read(schema_id, table, members)
+
+    # Writing
+
+    def _commit(self, batch: Batch, frames: list[tuple[Table, pl.DataFrame]]) -> None:
+        changed = {source: at for source, at in batch.positions.items() if self._positions.get(source) != at}
+        if not frames and not changed:
+            return
+        with self._store.transaction():
+            for table, frame in frames:
+                self._store.insert(quoted(table.name), frame)
+            for (topic, partition), offset in changed.items():
+                self._store.execute(
+                    "INSERT OR REPLACE INTO meta.positions VALUES (?, ?, ?, ?)",
+                    [self.name, topic, partition, offset],
+                )
+        self._positions = batch.positions
+
+    # Opening
+
+    def _open(self) -> None:
+        self._store.execute(_META)
+        found = self._store.rows("SELECT version, layout FROM meta.projections WHERE name = ?", [self.name])
+        if found != [{"version": self.version, "layout": self._layout()}]:
+            self.reset()
+        rows = self._store.rows(
+            "SELECT topic, partition, next_offset FROM meta.positions WHERE projection = ?", [self.name]
+        )
+        self._positions = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+
+    def _layout(self) -> str:
+        return layout_digest(views_sql())
+
+    def _relations(self) -> list[tuple[str, str]]:
+        rows = self._store.rows(
+            "SELECT table_type, table_name FROM information_schema.tables WHERE table_schema = 'main'"
+        )
+        kinds = {"VIEW": "VIEW", "BASE TABLE": "TABLE"}
+        return [(kinds[row["table_type"]], row["table_name"]) for row in rows]

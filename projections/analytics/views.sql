@@ -1,0 +1,183 @@
+-- Views over the tables of records; docs/reference/tables.md says what each answers.
+-- Keys of a tree come first and are joined on, so that a condition on root_task_id reaches every table below.
+
+-- Every task of every tree: roots and subtasks by their contract, steps by the plan they came with.
+CREATE VIEW task_nodes AS
+SELECT link_root_task_id AS root_task_id, contract_task_id AS task_id, contract_parent_task_id AS parent_task_id,
+       NULL AS step_id, contract_goal AS goal, CAST([] AS VARCHAR[]) AS depends_on,
+       happened_at AS submitted_at, link_seq AS seq, len(contract_steps) > 0 AS planned
+FROM task_submitted
+UNION ALL
+SELECT link_root_task_id, contract_task_id || '/' || step.step_id, contract_task_id,
+       step.step_id, step.goal, list_transform(step.depends_on, lambda name: contract_task_id || '/' || name),
+       happened_at, link_seq, false
+FROM (SELECT link_root_task_id, contract_task_id, happened_at, link_seq, unnest(contract_steps) AS step FROM task_submitted)
+UNION ALL
+SELECT link_root_task_id, task_id || '/' || step.step_id, task_id,
+       step.step_id, step.goal, list_transform(step.depends_on, lambda name: task_id || '/' || name),
+       happened_at, link_seq, false
+FROM (SELECT link_root_task_id, task_id, happened_at, link_seq, unnest(steps) AS step FROM task_planned);
+
+CREATE VIEW attempts AS
+SELECT given.link_root_task_id AS root_task_id, given.task_id, given.attempt_id, given.number, given.arm_id,
+       given.happened_at AS assigned_at, ended.happened_at AS ended_at, coalesce(ended.outcome, 'OPEN') AS outcome,
+       date_diff('millisecond', given.happened_at, ended.happened_at) AS duration_ms, ended.execution_time_ms,
+       ended.settled_tokens AS tokens, ended.settled_calls AS calls,
+       ended.settled_cost_micros / 1e6 AS cost_dollars, ended.settled_time_ms AS time_ms,
+       ended.confidence, ended.error_code, ended.error, ended.retryable,
+       ended.provenance_model_version AS model, given.policy, given.link_seq AS assigned_seq, ended.link_seq AS ended_seq
+FROM attempt_assigned AS given
+LEFT JOIN attempt_ended AS ended
+  ON ended.link_root_task_id = given.link_root_task_id AND ended.attempt_id = given.attempt_id;
+
+-- What a task's last fact says of its state.
+CREATE VIEW task_states AS
+SELECT root_task_id, task_id, arg_max(status, seq) AS status, max(ended_at) AS ended_at,
+       max(code) AS code, max(reason) AS reason
+FROM (
+    SELECT link_root_task_id AS root_task_id, task_id, link_seq AS seq, 'ASSIGNED' AS status,
+           CAST(NULL AS TIMESTAMP) AS ended_at, CAST(NULL AS VARCHAR) AS code, CAST(NULL AS VARCHAR) AS reason
+    FROM attempt_assigned
+    UNION ALL SELECT link_root_task_id, task_id, link_seq, 'RUNNING', NULL, NULL, NULL FROM lease_renewed WHERE started
+    UNION ALL SELECT link_root_task_id, task_id, link_seq, 'WAITING', NULL, NULL, NULL FROM attempt_ended
+    UNION ALL SELECT link_root_task_id, task_id, link_seq, 'WAITING', NULL, NULL, NULL FROM task_planned
+    UNION ALL SELECT link_root_task_id, task_id, link_seq, 'BACKOFF', NULL, NULL, NULL FROM retry_scheduled
+    UNION ALL SELECT link_root_task_id, task_id, link_seq, 'READY', NULL, NULL, NULL FROM retry_due
+    UNION ALL SELECT link_root_task_id, task_id, link_seq, 'COMPLETED', happened_at, NULL, NULL FROM task_completed
+    UNION ALL SELECT link_root_task_id, task_id, link_seq, 'FAILED', happened_at, code, message FROM task_failed
+    UNION ALL SELECT link_root_task_id, task_id, link_seq, 'CANCELLED', happened_at, 'CANCELLED', reason FROM task_cancelled
+)
+GROUP BY root_task_id, task_id;
+
+-- One row per task, steps too. A task without its own fact is what its tree and its prerequisites make it;
+-- in a tree that is over, what never ran counts as cancelled. Use is the task's own: the sum is the tree's.
+CREATE VIEW tasks AS
+WITH work AS (
+    SELECT root_task_id, task_id, min(assigned_at) AS started_at, max(number) AS attempts,
+           arg_max(arm_id, number) AS arm, arg_max(error_code, number) AS error_code, arg_max(error, number) AS error,
+           sum(tokens) AS tokens, sum(cost_dollars) AS cost_dollars, sum(time_ms) AS time_ms
+    FROM attempts GROUP BY root_task_id, task_id
+), waits AS (
+    SELECT need.root_task_id, need.task_id, bool_or(coalesce(done.status, '') <> 'COMPLETED') AS blocked
+    FROM (SELECT root_task_id, task_id, unnest(depends_on) AS needs FROM task_nodes) AS need
+    LEFT JOIN task_states AS done ON done.root_task_id = need.root_task_id AND done.task_id = need.needs
+    GROUP BY need.root_task_id, need.task_id
+)
+SELECT node.root_task_id, node.task_id, node.parent_task_id, node.step_id, node.goal,
+       CASE WHEN own.status IN ('COMPLETED', 'FAILED', 'CANCELLED') THEN own.status
+            WHEN root.status IN ('COMPLETED', 'FAILED', 'CANCELLED') THEN 'CANCELLED'
+            WHEN own.status IS NOT NULL THEN own.status
+            WHEN node.planned THEN 'WAITING'
+            WHEN waits.blocked THEN 'BLOCKED'
+            ELSE 'READY' END AS status,
+       node.submitted_at, work.started_at, own.ended_at, coalesce(work.attempts, 0) AS attempts, work.arm,
+       CASE WHEN own.status = 'COMPLETED' THEN NULL ELSE coalesce(own.code, work.error_code) END AS error_code,
+       CASE WHEN own.status = 'COMPLETED' THEN NULL ELSE coalesce(own.reason, work.error) END AS error,
+       CAST(coalesce(work.tokens, 0) AS BIGINT) AS tokens, coalesce(work.cost_dollars, 0) AS cost_dollars,
+       CAST(coalesce(work.time_ms, 0) AS BIGINT) AS time_ms, node.depends_on, node.seq
+FROM task_nodes AS node
+LEFT JOIN task_states AS own ON own.root_task_id = node.root_task_id AND own.task_id = node.task_id
+LEFT JOIN task_states AS root ON root.root_task_id = node.root_task_id AND root.task_id = node.root_task_id
+LEFT JOIN work ON work.root_task_id = node.root_task_id AND work.task_id = node.task_id
+LEFT JOIN waits ON waits.root_task_id = node.root_task_id AND waits.task_id = node.task_id;
+
+-- One row per tree, with the use of all its tasks.
+CREATE VIEW trees AS
+WITH used AS (
+    SELECT link_root_task_id AS root_task_id, count(*) AS attempts, sum(settled_tokens) AS tokens,
+           sum(settled_cost_micros) / 1e6 AS cost_dollars, sum(settled_time_ms) AS time_ms
+    FROM attempt_ended GROUP BY link_root_task_id
+)
+SELECT given.link_root_task_id AS root_task_id, given.contract_goal AS goal, given.submitted_by,
+       CASE WHEN own.status IN ('COMPLETED', 'FAILED', 'CANCELLED') THEN own.status ELSE 'OPEN' END AS status,
+       given.happened_at AS submitted_at, own.ended_at, own.code AS error_code, own.reason AS error,
+       coalesce(used.attempts, 0) AS attempts_ended, CAST(coalesce(used.tokens, 0) AS BIGINT) AS tokens,
+       coalesce(used.cost_dollars, 0) AS cost_dollars, CAST(coalesce(used.time_ms, 0) AS BIGINT) AS time_ms
+FROM task_submitted AS given
+LEFT JOIN task_states AS own
+  ON own.root_task_id = given.link_root_task_id AND own.task_id = given.link_root_task_id
+LEFT JOIN used ON used.root_task_id = given.link_root_task_id
+WHERE given.contract_task_id = given.link_root_task_id;
+
+CREATE VIEW cost_per_arm_day AS
+SELECT arm_id, CAST(happened_at AS DATE) AS day, count(*) AS attempts, count(*) FILTER (outcome = 'SUCCESS') AS succeeded,
+       CAST(sum(settled_tokens) AS BIGINT) AS tokens, CAST(sum(settled_calls) AS BIGINT) AS calls,
+       sum(settled_cost_micros) / 1e6 AS cost_dollars, CAST(sum(settled_time_ms) AS BIGINT) AS time_ms
+FROM attempt_ended GROUP BY arm_id, day;
+
+-- From assignment to end, so that waiting at the arm counts. Tasks without a step name share the name ''.
+CREATE VIEW step_latency AS
+SELECT coalesce(node.step_id, '') AS step_id, done.arm_id, count(*) AS attempts,
+       quantile_cont(done.duration_ms, 0.5) AS p50_ms, quantile_cont(done.duration_ms, 0.95) AS p95_ms,
+       max(done.duration_ms) AS max_ms
+FROM attempts AS done
+LEFT JOIN task_nodes AS node ON node.root_task_id = done.root_task_id AND node.task_id = done.task_id
+WHERE done.ended_at IS NOT NULL
+GROUP BY ALL;
+
+-- The ledger as it filled: a row per settled attempt, with the limits that held then; no limit, no share.
+CREATE VIEW budget_burn AS
+WITH moves AS (
+    SELECT link_root_task_id AS root_task_id, link_seq AS seq, happened_at, CAST(NULL AS VARCHAR) AS task_id,
+           {'tokens': contract_budget_max_tokens, 'time_ms': contract_budget_max_time_ms,
+            'cost_micros': contract_budget_max_cost_micros, 'calls': contract_budget_max_llm_calls} AS limits,
+           0 AS tokens, 0 AS time_ms, 0 AS cost_micros, 0 AS calls
+    FROM task_submitted WHERE contract_task_id = link_root_task_id
+    UNION ALL
+    SELECT link_root_task_id, link_seq, happened_at, NULL,
+           {'tokens': limits_max_tokens, 'time_ms': limits_max_time_ms,
+            'cost_micros': limits_max_cost_micros, 'calls': limits_max_llm_calls}, 0, 0, 0, 0
+    FROM budget_amended
+    UNION ALL
+    SELECT link_root_task_id, link_seq, happened_at, task_id, NULL,
+           settled_tokens, settled_time_ms, settled_cost_micros, settled_calls
+    FROM attempt_ended
+), filled AS (
+    SELECT root_task_id, seq, happened_at, task_id, last_value(limits IGNORE NULLS) OVER history AS held,
+           sum(tokens) OVER history AS tokens, sum(time_ms) OVER history AS time_ms,
+           sum(cost_micros) OVER history AS cost_micros, sum(calls) OVER history AS calls
+    FROM moves
+    WINDOW history AS (PARTITION BY root_task_id ORDER BY seq ROWS UNBOUNDED PRECEDING)
+)
+SELECT root_task_id, seq, happened_at, task_id,
+       CAST(tokens AS BIGINT) AS tokens, held.tokens AS tokens_limit, tokens / held.tokens AS tokens_share,
+       cost_micros / 1e6 AS cost_dollars, held.cost_micros / 1e6 AS cost_dollars_limit,
+       cost_micros / held.cost_micros AS cost_share,
+       CAST(time_ms AS BIGINT) AS time_ms, held.time_ms AS time_ms_limit, time_ms / held.time_ms AS time_share,
+       CAST(calls AS BIGINT) AS calls, held.calls AS calls_limit, calls / held.calls AS calls_share
+FROM filled WHERE task_id IS NOT NULL;
+
+-- Everything that went wrong in a tree, by cause: attempts, tasks, refused requests.
+CREATE VIEW failures AS
+SELECT 'ATTEMPT' AS kind, link_root_task_id AS root_task_id, link_seq AS seq, happened_at, task_id, attempt_id, arm_id,
+       coalesce(error_code, outcome) AS code, outcome AS category, error AS message
+FROM attempt_ended WHERE outcome NOT IN ('SUCCESS', 'PARTIAL')
+UNION ALL
+SELECT 'TASK', link_root_task_id, link_seq, happened_at, task_id, NULL, NULL, code, category, message FROM task_failed
+UNION ALL
+SELECT 'REQUEST', link_root_task_id, link_seq, happened_at, task_id, NULL, NULL, code, category, message FROM request_rejected;
+
+CREATE VIEW dead_letters AS
+SELECT log_timestamp AS refused_at, log_offset AS dead_letter_offset, source_topic, source_partition, source_offset,
+       source_timestamp AS source_at, consumer, error, reason, octet_length(value) AS size_bytes, key, value, headers_json
+FROM dead_letter;
+
+-- How each arm did, by its ended attempts, and when it was last heard of.
+CREATE VIEW arm_stats AS
+WITH work AS (
+    SELECT arm_id, count(*) AS attempts, count(*) FILTER (outcome = 'SUCCESS') AS succeeded,
+           count(*) FILTER (outcome IN ('SUCCESS', 'FAILURE', 'PARTIAL', 'TIMED_OUT', 'LOST')) AS judged,
+           CAST(sum(settled_tokens) AS BIGINT) AS tokens, sum(settled_cost_micros) / 1e6 AS cost_dollars,
+           quantile_cont(execution_time_ms, 0.5) FILTER (provenance_arm_id IS NOT NULL) AS p50_ms,
+           quantile_cont(execution_time_ms, 0.95) FILTER (provenance_arm_id IS NOT NULL) AS p95_ms,
+           max(happened_at) AS last_ended_at
+    FROM attempt_ended GROUP BY arm_id
+), beats AS (
+    SELECT arm_id, max(log_timestamp) AS last_heartbeat_at, count(DISTINCT instance_id) AS instances
+    FROM arm_heartbeat GROUP BY arm_id
+)
+SELECT coalesce(work.arm_id, beats.arm_id) AS arm_id, coalesce(attempts, 0) AS attempts,
+       coalesce(succeeded, 0) AS succeeded, succeeded / nullif(judged, 0) AS success_rate,
+       p50_ms, p95_ms, coalesce(tokens, 0) AS tokens, coalesce(cost_dollars, 0) AS cost_dollars,
+       last_ended_at, last_heartbeat_at, coalesce(instances, 0) AS instances
+FROM work FULL JOIN beats ON beats.arm_id = work.arm_id;

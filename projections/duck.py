@@ -1,0 +1,158 @@
+"""The DuckDB file `knowledge.duckdb`: one writer, readers beside it in the same process.
+
+One file holds what analytics, provenance and the registry know, for three reasons. They are views of one set
+of tables, filled in one transaction, so that two answers never contradict each other. DuckDB lets one process
+write a file: three files would be three locks to hold and to lose. And a question across them is one join.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import duckdb
+
+from octolog.domain.errors import StoreUnavailable
+
+Connection: TypeAlias = duckdb.DuckDBPyConnection
+StoreError: Final = duckdb.Error
+Interrupted: Final = duckdb.InterruptException
+FILE_NAME: Final = "knowledge.duckdb"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """What the store may use.
+
+    Attributes:
+        memory_limit_mb: Memory for data and queries together, megabytes; beyond it DuckDB spills to disk.
+        threads: Threads for queries and inserts together.
+        checkpoint_mb: Size of the write-ahead log at which it is folded into the file, megabytes. Larger
+            than DuckDB's 16: a rebuild writes gigabytes, and each checkpoint waits for the disk.
+    """
+
+    memory_limit_mb: int = 1_024
+    threads: int = 2
+    checkpoint_mb: int = 256
+
+
+DEFAULT_SETTINGS: Final = StoreSettings()
+
+
+class Store:
+    """An open file.
+
+    Attributes:
+        path: The file; None for a store in memory.
+    """
+
+    def __init__(self, connection: Connection, path: Path | None) -> None:
+        self._connection, self.path = connection, path
+
+    @classmethod
+    def open(
+        cls, path: Path | None, settings: StoreSettings = DEFAULT_SETTINGS, *, read_only: bool = False
+    ) -> Store:
+        """Open a file, made when it is not there; None: in memory.
+
+        Raises:
+            StoreUnavailable: When another process writes it, or it cannot be read.
+        """
+        try:
+            if path is not None and not read_only:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            connection = duckdb.connect(":memory:" if path is None else str(path), read_only=read_only)
+            _configure(connection, settings)
+        except (duckdb.Error, OSError) as error:
+            raise StoreUnavailable(_why(path, error)) from error
+        return cls(connection, path)
+
+    def cursor(self) -> Connection:
+        """A connection of its own to the same data, for another thread or a query beside the writer."""
+        return self._connection.cursor()
+
+    def execute(self, sql: str, values: list[Any] | None = None) -> Connection:
+        """Run one statement on the writer's connection."""
+        return self._connection.execute(sql, values)
+
+    def rows(self, sql: str, values: list[Any] | None = None) -> list[dict[str, Any]]:
+        """What a query answers, on a connection of its own.
+
+        Raises:
+            StoreUnavailable: When DuckDB refuses.
+        """
+        cursor = self.cursor()
+        try:
+            result = cursor.execute(sql, values)
+            names = [column[0] for column in result.description or []]
+            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        except duckdb.Error as error:
+            raise StoreUnavailable(one_line(error)) from error
+        finally:
+            cursor.close()
+
+    def insert(self, table: str, frame: object) -> None:
+        """Append a frame's columns to the columns of the same names; others take their default."""
+        self._connection.register("incoming", frame)
+        try:
+            self._connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")  # noqa: S608 -- our name
+        finally:
+            self._connection.unregister("incoming")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of it or nothing.
+
+        Raises:
+            StoreUnavailable: When DuckDB refuses a statement or the commit; nothing was stored then.
+        """
+        self._connection.begin()
+        try:
+            yield
+            self._connection.commit()
+        except BaseException as error:
+            self._roll_back()
+            if isinstance(error, duckdb.Error):
+                raise StoreUnavailable(_why(self.path, error)) from error
+            raise
+
+    def _roll_back(self) -> None:
+        with suppress(duckdb.Error):  # a failed commit has rolled back already
+            self._connection.rollback()
+
+    def close(self) -> None:
+        """Fold the write-ahead log into the file and release it."""
+        self._connection.close()
+
+
+def one_line(error: BaseException) -> str:
+    """DuckDB's message without its drawing of where in the text it was."""
+    lines = [
+        line.strip() for line in str(error).splitlines() if line.strip() and not line.strip().startswith("^")
+    ]
+    kept = [line for line in lines if not line.startswith("LINE ")]
+    return " ".join(kept) or type(error).__name__
+
+
+def _configure(connection: Connection, settings: StoreSettings) -> None:
+    """Set what the store may use, then forbid files, extensions and any change of these settings."""
+    connection.execute(f"SET memory_limit='{settings.memory_limit_mb}MB'")
+    connection.execute(f"SET threads={settings.threads}")
+    connection.execute(f"SET checkpoint_threshold='{settings.checkpoint_mb}MB'")
+    connection.execute("SET preserve_insertion_order=false")  # no table has an order of its own
+    connection.execute("SET python_enable_replacements=false")
+    connection.execute("SET TimeZone='UTC'")
+    connection.execute("SET autoinstall_known_extensions=false")
+    connection.execute("SET autoload_known_extensions=false")
+    connection.execute("SET enable_external_access=false")
+    connection.execute("SET lock_configuration=true")
+
+
+def _why(path: Path | None, error: BaseException) -> str:
+    where = FILE_NAME if path is None else str(path)
+    if "lock" in str(error).lower() and isinstance(error, duckdb.IOException):
+        return f"{where} is written by another process; ask the running node, or stop it first"
+    return f"{where}: {one_line(error)}"

@@ -1,0 +1,1 @@
+"""The arms: what they can do, how they are, how they did."""

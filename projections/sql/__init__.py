@@ -1,0 +1,1 @@
+"""Questions in SQL, asked by people: guarded."""

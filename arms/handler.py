@@ -19,7 +19,16 @@ from octolog.domain.errors import BudgetRefused, Refused
 from octolog.domain.reports import ModelCallIntended, ResourceUsed
 from octolog.domain.values import NOTHING, Amounts, TaskError, TaskErrorType
 
-__all__ = ["UNBOUNDED", "DeadlinePassed", "Handler", "HandlerConfig", "LimitReached", "Meter", "ModelCall", "Used"]
+__all__ = [
+    "UNBOUNDED",
+    "DeadlinePassed",
+    "Handler",
+    "HandlerConfig",
+    "LimitReached",
+    "Meter",
+    "ModelCall",
+    "Used",
+]
 
 WARNING_PERCENT: Final = 80  # facts.md 2.6: informative; work goes on
 
@@ -73,7 +82,9 @@ class HandlerConfig:
         """Tokens of context that `model` may be given; None: no limit."""
         if self.max_context_fraction is None:
             return None
-        known = next((tokens for name, tokens in WINDOWS_TOKENS if name in model.lower()), UNKNOWN_WINDOW_TOKENS)
+        known = next(
+            (tokens for name, tokens in WINDOWS_TOKENS if name in model.lower()), UNKNOWN_WINDOW_TOKENS
+        )
         # A float product of 0.07 * 100 is 7.000000000000001: round it back before the floor.
         return math.floor(round(self.max_context_fraction * (self.window_tokens or known), 6))
 
@@ -123,7 +134,9 @@ class ModelCall:
         self.settled: ResourceUsed | None = None
         self._settlement: tuple[Amounts, int, int, str] | None = None
 
-    def settle(self, used: Amounts, *, input_tokens: int = 0, output_tokens: int = 0, price_version: str = "") -> None:
+    def settle(
+        self, used: Amounts, *, input_tokens: int = 0, output_tokens: int = 0, price_version: str = ""
+    ) -> None:
         """Say what the call used; without it the call stays charged with the most it can have used."""
         self._settlement = used, input_tokens, output_tokens, price_version
 
@@ -178,7 +191,9 @@ class Handler:
             raise DeadlinePassed("the attempt's time is over; the call was not made")
 
     @asynccontextmanager
-    async def model_call(self, model: str, at_most: Amounts, *, context_tokens: int = 0) -> AsyncIterator[ModelCall]:
+    async def model_call(
+        self, model: str, at_most: Amounts, *, context_tokens: int = 0
+    ) -> AsyncIterator[ModelCall]:
         """Make one model call inside this block, or none at all.
 
         Args:

@@ -15,7 +15,15 @@ from octolog.domain.values import Amounts
 if TYPE_CHECKING:
     from pydantic_ai.models.openai import OpenAIChatModel
 
-__all__ = ["Completion", "Model", "ModelSettings", "ModelUnavailable", "OpenAIModel", "complete", "model_from"]
+__all__ = [
+    "Completion",
+    "Model",
+    "ModelSettings",
+    "ModelUnavailable",
+    "OpenAIModel",
+    "complete",
+    "model_from",
+]
 
 # A chat template wraps every message in a few tokens of its own.
 _TEMPLATE_TOKENS: Final = 64
@@ -118,7 +126,9 @@ class OpenAIModel:
     def cost_micros(self, input_tokens: int, output_tokens: int) -> int:
         """Price of a call in millionths of a US dollar, rounded up."""
         rates = self._settings
-        price = input_tokens * rates.input_micros_per_million + output_tokens * rates.output_micros_per_million
+        price = (
+            input_tokens * rates.input_micros_per_million + output_tokens * rates.output_micros_per_million
+        )
         return -(-price // 1_000_000)
 
     async def ask(self, prompt: str, *, system: str, max_tokens: int) -> Completion:
@@ -163,7 +173,9 @@ def most(model: Model, prompt: str, system: str, max_tokens: int) -> Amounts:
     return Amounts(input_tokens + max_tokens, 0, model.cost_micros(input_tokens, max_tokens), 1)
 
 
-async def complete(handler: Handler, model: Model, prompt: str, *, system: str, max_tokens: int) -> Completion:
+async def complete(
+    handler: Handler, model: Model, prompt: str, *, system: str, max_tokens: int
+) -> Completion:
     """Ask a model inside what the handler allows, and settle what it really used."""
     at_most = most(model, prompt, system, max_tokens)
     async with handler.model_call(model.name, at_most, context_tokens=at_most.tokens - max_tokens) as call:

@@ -20,6 +20,6 @@ _FILLER: Final = "x" * 120
     timeout_seconds=300,
     max_concurrent_tasks=64,
 )
-async def noop(work: Work) -> dict[str, str]:  # noqa: RUF029 -- async, so that it needs no thread
+async def noop(work: Work) -> dict[str, str]:
     """Answer with the attempt's id and filler, about 200 bytes of JSON."""
     return {"attempt_id": work.assignment.attempt_id, "filler": _FILLER}

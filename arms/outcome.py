@@ -80,7 +80,13 @@ class Outcomes:
         )
 
     def of_error(
-        self, assignment: AttemptAssignment, error: BaseException, handler: Handler, *, took_ms: int, ended_ms: int
+        self,
+        assignment: AttemptAssignment,
+        error: BaseException,
+        handler: Handler,
+        *,
+        took_ms: int,
+        ended_ms: int,
     ) -> ExecutionResult:
         """The result of an attempt that raised."""
         code, retryable = _judge(error)
@@ -104,7 +110,12 @@ class Outcomes:
         )
 
     def _provenance(
-        self, assignment: AttemptAssignment, answer: Answer, handler: Handler, output: bytes | None, ended_ms: int
+        self,
+        assignment: AttemptAssignment,
+        answer: Answer,
+        handler: Handler,
+        output: bytes | None,
+        ended_ms: int,
     ) -> Provenance:
         asked = [assignment.goal, assignment.context_json, [[i.step_id, i.output] for i in assignment.inputs]]
         return Provenance(
@@ -130,6 +141,8 @@ def _check(answer: Answer, output: bytes) -> None:
         raise InvalidOutput(f"the output is {len(output)} bytes; an arm may answer at most {MAX_JSON_BYTES}")
     if not 0.0 <= answer.confidence <= 1.0:
         raise InvalidOutput(f"confidence is {answer.confidence}; it must be between 0 and 1")
+    if not answer.plan:
+        return
     try:
         check_plan("plan", answer.plan, MAX_PLANNED_STEPS)
     except InvalidContract as error:

@@ -69,7 +69,8 @@ class Work:
         values = {}
         for given in self.assignment.inputs:
             if given.output_blob is not None:
-                raise StoreUnavailable(f"input {given.step_id} is blob {given.output_blob.sha256[:12]}; no store is set")
+                blob = given.output_blob.sha256[:12]
+                raise StoreUnavailable(f"input {given.step_id} is blob {blob}; this host reads no blob store")
             values[given.step_id] = orjson.loads(given.output) if given.output else None
         return values
 

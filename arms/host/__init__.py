@@ -22,7 +22,12 @@ __all__ = ["HostSettings", "run_host"]
 
 
 def run_host(
-    settings: HostSettings, arms: Sequence[Arm], publisher: Publisher, codec: Codec, *, model: Model | None = None
+    settings: HostSettings,
+    arms: Sequence[Arm],
+    publisher: Publisher,
+    codec: Codec,
+    *,
+    model: Model | None = None,
 ) -> None:
     """Host arms in this process until SIGTERM or SIGINT; then end within about 3 s.
 

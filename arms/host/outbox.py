@@ -33,7 +33,7 @@ class Outbox:
         self._second, self._stamp = -1, ""
         self.waiting = 0
 
-    def send(  # noqa: PLR0913 -- a record, where it goes, and who hears of it
+    def send(
         self,
         topic: str,
         key: str,

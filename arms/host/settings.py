@@ -7,7 +7,6 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
 
 
 def _default_instance() -> str:
@@ -31,7 +30,7 @@ class HostSettings:
         stop_s: How long running attempts may take to finish after SIGTERM, seconds.
         max_held: Attempts held at once, over all arms; reading pauses above it.
         threads: Threads for sync arms, over all arms.
-        kafka: More settings of aiokafka's consumer, e.g. for SASL and TLS.
+        kafka: Properties passed through to the Kafka client, in librdkafka's names, for SASL and TLS.
     """
 
     bootstrap_servers: str
@@ -45,4 +44,4 @@ class HostSettings:
     stop_s: float = 1.5
     max_held: int = 20_000
     threads: int = 32
-    kafka: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    kafka: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

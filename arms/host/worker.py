@@ -17,12 +17,12 @@ from faust.web import Request, Response, View
 from arms import topics
 from arms.arm import Arm
 from arms.host.desk import Desk
-from arms.host.held import Held
 from arms.host.intake import Intake, make_topics
 from arms.host.outbox import Outbox
 from arms.host.places import Places
 from arms.host.settings import HostSettings
 from arms.host.signs import Signs
+from arms.host.warm import warm
 from arms.model import Model
 from octolog.domain.arm import ArmHealthChanged, ArmHeartbeat, ArmRegistered, Health
 from octolog.domain.assignment import AttemptAssignment, AttemptRevoked
@@ -39,14 +39,14 @@ _ALIVE_S: Final = 10.0
 _FLUSH_S: Final = 1.0
 
 
-class _Boot(BootStrategy):  # type: ignore[misc] -- Faust has no types
+class _Boot(BootStrategy):
     """Faust without its own consumer and producer: sensors and the web view."""
 
     def server(self) -> Iterable[Any]:
         return chain(self.sensors(), self.web_server())
 
 
-class _App(faust.App):  # type: ignore[misc]
+class _App(faust.App):
     BootStrategy = _Boot
 
     async def _wait_for_table_recovery_completed(self) -> bool:
@@ -54,7 +54,7 @@ class _App(faust.App):  # type: ignore[misc]
         return False
 
 
-class _Worker(faust.Worker):  # type: ignore[misc]
+class _Worker(faust.Worker):
     """Faust's worker, quiet and quick to leave: logging is the process's own business, and so is stdout."""
 
     def _setup_logging(self) -> None:
@@ -95,7 +95,7 @@ def serve(
             worker_redirect_stdouts=False,
         )
         host = _Host(settings, arms, publisher, codec, model, loop=loop, beacon=app.beacon)
-        app.service(host)
+        app.service(host)  # type: ignore[arg-type]  # Faust takes instances too
         _add_health_view(app, host)
         worker = _Worker(app, loop=loop, quiet=True, redirect_stdouts=False)
         worker.spinner = None
@@ -108,7 +108,7 @@ def serve(
             raise host.failure
 
 
-class _Host(faust.Service):  # type: ignore[misc]
+class _Host(faust.Service):
     """Joins the pieces: intake to desks, desks to signs and outbox."""
 
     def __init__(
@@ -135,13 +135,18 @@ class _Host(faust.Service):  # type: ignore[misc]
         desks = {
             arm_id: {"held": len(desk.held), "running": desk.running} for arm_id, desk in self._desks.items()
         }
-        return {"arms": desks, "instance_id": self._settings.instance_id, "reports_waiting": self._outbox.waiting}
+        return {
+            "arms": desks,
+            "instance_id": self._settings.instance_id,
+            "reports_waiting": self._outbox.waiting,
+        }
 
     async def on_start(self) -> None:
         for arm in self._arms:
             self._desks[arm.arm_id] = Desk(arm, self._outbox, self._pool, self._model, self._signs.began)
         names = [f"{topics.ASSIGNMENTS_PREFIX}{arm_id}" for arm_id in self._desks]
         await make_topics(self._settings, names)
+        await asyncio.to_thread(warm, self._codec, self._arms[0])
         self._intake = Intake(self._settings, names, self._on_revoked)
         await self._intake.start()
         for arm in self._arms:
@@ -154,8 +159,10 @@ class _Host(faust.Service):  # type: ignore[misc]
             for task in late:
                 task.cancel()
             await asyncio.sleep(0)
-        for arm_id in self._desks:
-            gone = ArmHealthChanged(arm_id, Health.UNAVAILABLE, Health.HEALTHY, "its host was stopped")
+        for arm_id, desk in self._desks.items():
+            gone = ArmHealthChanged(
+                desk.arm.arm_id, Health.UNAVAILABLE, Health.HEALTHY, "its host was stopped"
+            )
             self._say(arm_id, gone, "stopped")
         await self._drain()
         if self._intake is not None:
@@ -166,9 +173,8 @@ class _Host(faust.Service):  # type: ignore[misc]
     async def _read(self) -> None:
         while not self.should_stop:
             full = sum(len(desk.held) for desk in self._desks.values()) >= self._settings.max_held
-            assert self._intake is not None
             touched: set[Desk] = set()
-            for places, records in await self._intake.read(full=full):
+            for places, records in await self._intake.read(full=full) if self._intake else []:
                 for record in records:
                     self._take(places, record, touched)
             # After the whole batch: a revocation in it comes before the start, and priorities are compared.
@@ -219,7 +225,7 @@ class _Host(faust.Service):  # type: ignore[misc]
 
     async def _drain(self) -> None:
         deadline = self.loop.time() + _FLUSH_S
-        while self._outbox.waiting and self.loop.time() < deadline:
+        while self._outbox.waiting and self.loop.time() < deadline:  # noqa: ASYNC110 -- bounded, at the end only
             await asyncio.sleep(0.01)
 
 

@@ -13,10 +13,10 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -24,7 +24,8 @@ from uuid import uuid4
 
 import pytest
 from confluent_kafka import Consumer, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from arms.arm import Answer, Arm, Fail, arm
 from arms.host import HostSettings, run_host
@@ -46,18 +47,6 @@ pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).resolve().parents[2]
 TOPICS = {"octolog.results": 4, "octolog.resources": 4, "octolog.arms": 1, "_schemas": 1}
-
-
-class PolledPublisher(KafkaPublisher):
-    """The publisher with a thread that serves its callbacks."""
-
-    def __init__(self, config: KafkaConfig) -> None:
-        super().__init__(config)
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            self.poll(0.1)
 
 
 def codec_on(bootstrap: str) -> Codec:
@@ -95,7 +84,7 @@ def arms_for(suffix: str) -> list[Arm]:
 
 def host_main(bootstrap: str, suffix: str, web_port: str) -> None:
     logging.basicConfig(level=os.environ.get("OCTOLOG_TEST_LOG", "WARNING"))
-    publisher = PolledPublisher(KafkaConfig(bootstrap))
+    publisher = KafkaPublisher(KafkaConfig(bootstrap), background=True)
     settings = HostSettings(
         bootstrap,
         group_id=f"arms-{suffix}",
@@ -144,7 +133,9 @@ class Driver:
         present = admin.list_topics(timeout=10).topics
         for future in admin.create_topics([t for t in wanted if t.topic not in present]).values():
             future.result()
-        self.producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": f"driver-{suffix}", "linger.ms": 1})
+        self.producer = Producer({
+            "bootstrap.servers": bootstrap, "transactional.id": f"driver-{suffix}", "linger.ms": 1,
+        })  # fmt: skip
         self.producer.init_transactions(20)
         self.consumer = Consumer({
             "bootstrap.servers": bootstrap, "group.id": f"driver-{suffix}-{uuid4().hex}",
@@ -172,15 +163,16 @@ class Driver:
         self.producer.begin_transaction()
         for command in commands:
             topic = f"octolog.assignments.{command.arm_id}"
-            kwargs = {"partition": partition} if partition >= 0 else {}
-            self.producer.produce(topic, self.codec.encode(command), command.attempt_id.encode(), **kwargs)
+            self.producer.produce(topic, self.codec.encode(command), command.attempt_id.encode(), partition)
         self.producer.commit_transaction(20)
 
     def abort(self, *commands: AttemptAssignment) -> None:
         self.producer.begin_transaction()
         for command in commands:
             self.producer.produce(
-                f"octolog.assignments.{command.arm_id}", self.codec.encode(command), command.attempt_id.encode()
+                f"octolog.assignments.{command.arm_id}",
+                self.codec.encode(command),
+                command.attempt_id.encode(),
             )
         self.producer.flush(10)
         self.producer.abort_transaction(20)
@@ -210,6 +202,9 @@ class Driver:
 
     def results(self, arm_name: str | None = None) -> list[ExecutionResult]:
         return self.of(ExecutionResult, arm_name)
+
+    def has_done(self, attempts: int) -> bool:
+        return len({r.attempt_id for r in self.results()}) >= attempts
 
     def close(self) -> None:
         self.consumer.close()
@@ -291,7 +286,8 @@ def test_what_one_arm_holds_is_worked_on_by_priority_then_age(
     now = int(time.time() * 1000)
     wanted = [(3, now), (1, now + 5), (9, now), (1, now), (5, now), (3, now - 9)]
     given = [
-        driver.assignment("single", goal=f"{p} {at}", priority=p, assigned_ms=at, context={"ms": 5}) for p, at in wanted
+        driver.assignment("single", goal=f"{p} {at}", priority=p, assigned_ms=at, context={"ms": 5})
+        for p, at in wanted
     ]
     driver.write(*given, partition=0)
     start()
@@ -365,7 +361,7 @@ def test_after_kill_9_every_attempt_has_exactly_one_effective_result(
         given += few
     for enough in (40, 100):
         host = start()
-        driver.until(lambda n=enough: len({r.attempt_id for r in driver.results()}) >= n)
+        driver.until(partial(driver.has_done, enough))
         host.kill()
     start()
     everything = {a.attempt_id for a in given}

@@ -1,0 +1,95 @@
+"""From a survey to a plan of at most ten steps: documents, examples and code side by side, then judge, then report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+
+from arms.review import Batch, Survey
+from octolog.domain.contract import Step
+from octolog.domain.rules import MAX_PLANNED_STEPS
+
+__all__ = ["JUDGE", "REPORT", "plan_review"]
+
+JUDGE: Final = "judge"
+REPORT: Final = "report"
+MAX_WORK_STEPS: Final = MAX_PLANNED_STEPS - 2
+# A step's context holds its paths; a record's free-form values end at 256 kB.
+MAX_PATHS_BYTES: Final = 200_000
+_MANY_BATCHES: Final = 4
+
+
+def plan_review(root: str, survey: Survey, extra: Mapping[str, Any]) -> tuple[tuple[Step, ...], int]:
+    """Share the survey's batches out over steps.
+
+    Args:
+        root: The folder.
+        survey: What it holds.
+        extra: Goes into the report step's context, e.g. a note of the planner's.
+
+    Returns:
+        The plan, and how many files found no place in it.
+    """
+    documents = [batch for batch in survey.batches if batch.kind == "documents"]
+    code = [batch for batch in survey.batches if batch.kind == "code"]
+    examples, reading, coding = _shares(len(documents), len(code))
+    groups = [
+        *(("documents", "keyword_search", group) for group in _split(documents, reading)),
+        *(("examples", "python_execution", group) for group in _split(documents, examples)),
+        *(("code", "code_analysis", group) for group in _split(code, coding)),
+    ]
+    steps: list[Step] = []
+    dropped: set[str] = set()
+    for number, (what, tag, group) in enumerate(groups, 1):
+        paths, left = _fitting(path for batch in group for path in batch.paths)
+        dropped.update(left)
+        goal = f"Review {len(paths)} files of {root}: {what}"
+        steps.append(_step(f"{what}-{number}", goal, tag, {"path": root, "paths": paths}))
+    needs = tuple(step.step_id for step in steps)
+    steps.append(_step(JUDGE, f"Verify the findings in {root}", "criteria_validation", {"path": root}, needs))
+    context = {**extra, "path": root, "survey": _summary(survey, len(dropped))}
+    steps.append(_step(REPORT, f"Report on {root}", "quality_assessment", context, (JUDGE,)))
+    return tuple(steps), len(dropped)
+
+
+def _shares(documents: int, code: int) -> tuple[int, int, int]:
+    """Steps for examples, for documents and for code, given the batches of each."""
+    examples = 0 if not documents else 2 if documents > _MANY_BATCHES else 1
+    free = MAX_WORK_STEPS - examples
+    if not documents:
+        return 0, 0, min(code, free)
+    reading = min(documents, max(1, round(free * documents / (documents + code))), free - (1 if code else 0))
+    return examples, reading, min(code, free - reading)
+
+
+def _split(batches: Sequence[Batch], count: int) -> list[Sequence[Batch]]:
+    """Consecutive groups, as even as may be."""
+    size = len(batches)
+    return [batches[size * n // count : size * (n + 1) // count] for n in range(count)]
+
+
+def _fitting(paths: Iterable[str]) -> tuple[list[str], list[str]]:
+    kept: list[str] = []
+    left: list[str] = []
+    size_bytes = 0
+    for path in paths:
+        size_bytes += len(orjson.dumps(path)) + 1
+        (kept if size_bytes <= MAX_PATHS_BYTES else left).append(path)
+    return kept, left
+
+
+def _summary(survey: Survey, dropped: int) -> dict[str, Any]:
+    """The survey without its lists of paths, which are in the steps."""
+    value = survey.to_json() | {"batches": [], "tests": []}
+    if dropped:
+        value["skipped"] = value["skipped"] | {"beyond the plan": dropped}
+    return value
+
+
+def _step(
+    step_id: str, goal: str, tag: str, context: Mapping[str, Any], depends_on: tuple[str, ...] = ()
+) -> Step:
+    context_json = orjson.dumps(context, option=orjson.OPT_SORT_KEYS).decode()
+    return Step(step_id, goal, depends_on, required_capabilities=(tag,), context_json=context_json)

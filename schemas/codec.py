@@ -1,25 +1,39 @@
-"""Records to bytes and back, in the Confluent wire format: magic 0, schema id (4 bytes), Avro."""
+"""Records to bytes and back, in the Confluent wire format: magic 0, schema id (4 bytes), Avro.
+
+Bytes written with the schema that this version has are read by generated code (`schemas.compiled`); those of
+another version through fastavro, which resolves the writer's schema to ours.
+"""
 
 from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from io import BytesIO
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import fastavro
 
-from octolog.domain.chain import HASH_BYTES, Link, fact_hash
-from octolog.domain.errors import UndecodableRecord
+from octolog.domain.chain import HASH_BYTES, Link
+from octolog.domain.errors import ContractError, UndecodableRecord
 from octolog.domain.facts import Fact
 from schemas import catalog
-from schemas.mapping import from_datum, to_datum
+from schemas.compiled import decoder, encoder, maker
+from schemas.mapping import from_datum
 from schemas.registry import SchemaIds
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 _MAGIC: Final = 0
 _HEADER: Final = struct.Struct(">bI")
-_NO_HASH: Final = bytes(HASH_BYTES)
+_HEADER_BYTES: Final = _HEADER.size
+# Left out of the comparison of two schemas: none of them changes how a value is written.
+_NOT_ON_THE_WIRE: Final = frozenset({"logicalType", "doc", "default", "aliases", "order"})
+
+_Decode: TypeAlias = Callable[[bytes, int], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,85 +58,116 @@ class Codec:
 
     Raises:
         UndecodableRecord: On bytes that are no record of the schema they name.
+        ContractError: On a record whose values do not have the types that its class declares.
     """
 
     def __init__(self, ids: SchemaIds) -> None:
         self._ids = ids
-        self._writers: dict[type[Any], tuple[bytes, Any, Any]] = {}
-        self._readers: dict[int, tuple[type[Any], Any, Any, Any]] = {}
+        self._writers: dict[type[Any], tuple[bytes, Callable[[Any, Any], bytes], _Hash]] = {}
+        self._readers: dict[bytes, tuple[type[Any], _Decode, _Hash | None]] = {}
 
     def encode(self, record: object) -> bytes:
         """A record that is no fact, as bytes."""
-        header, schema, datum = self._writer(type(record))
-        out = BytesIO()
-        out.write(header)
-        fastavro.schemaless_writer(out, schema, datum(record))
-        return out.getvalue()
+        cls = type(record)
+        header, write, _ = self._writers.get(cls) or self._writer(cls)
+        try:
+            return write(record, header)
+        except Exception as error:
+            raise _unwritable(cls, error) from error
 
     def encode_fact(self, fact: Fact, link: Link) -> tuple[bytes, bytes]:
         """A fact with its link, as bytes, and its hash."""
-        header, schema, datum = self._writer(type(fact))
-        body = datum(fact)
-        body["link"] = _LINK_DATUM(link)
-        body["hash"] = _NO_HASH
-        out = BytesIO()
-        fastavro.schemaless_writer(out, schema, body)
-        encoded = out.getvalue()[:-HASH_BYTES]
-        digest = fact_hash(fact.schema_name.encode(), encoded)
-        return header + encoded + digest, digest
+        cls = type(fact)
+        header, write, start = self._writers.get(cls) or self._writer(cls)
+        try:
+            body = write(fact, link)
+        except Exception as error:
+            raise _unwritable(cls, error) from error
+        hashed = start.copy()
+        hashed.update(body)
+        digest = hashed.digest()
+        return header + body + digest, digest
 
     def decode(self, value: bytes | None) -> Any:
         """Bytes as the record they are: an instance of its class, or a `RecordedFact`."""
-        if value is None or len(value) < _HEADER.size:
-            raise UndecodableRecord(f"{0 if value is None else len(value)} bytes are too few for a schema id")
+        if value is None:
+            raise UndecodableRecord("0 bytes are too few for a schema id")
+        cls, read, start = self._readers.get(value[:_HEADER_BYTES]) or self._reader(value)
+        try:
+            decoded = read(value, _HEADER_BYTES)
+        except Exception as error:
+            # Whatever the bytes provoke: IndexError, UnicodeDecodeError, KeyError, RecursionError, EOFError ...
+            raise _unreadable(cls, error) from error
+        if start is None:
+            return decoded
+        fact, link, written = decoded
+        computed = start.copy()
+        computed.update(value[_HEADER_BYTES:-HASH_BYTES])
+        return _RECORDED(fact, link, written, computed.digest())
+
+    def _writer(self, cls: type[Any]) -> tuple[bytes, Callable[[Any, Any], bytes], _Hash]:
+        name = getattr(cls, "schema_name", "")
+        if catalog.RECORDS.get(name) is not cls:
+            raise ContractError(f"{cls.__qualname__} is no record of the catalog; encode one of its classes")
+        header = _HEADER.pack(_MAGIC, self._ids.register(name, catalog.schema_json(name)))
+        writer = self._writers[cls] = header, encoder(cls), _hash_start(cls)
+        return writer
+
+    def _reader(self, value: bytes) -> tuple[type[Any], _Decode, _Hash | None]:
+        if len(value) < _HEADER_BYTES:
+            raise UndecodableRecord(f"{len(value)} bytes are too few for a schema id")
         magic, schema_id = _HEADER.unpack_from(value)
         if magic != _MAGIC:
             raise UndecodableRecord(
                 f"first byte is {magic}, not the magic byte 0 of the Confluent wire format"
             )
-        reader = self._readers.get(schema_id) or self._reader(schema_id)
-        cls, written, read, build = reader
-        source = BytesIO(value)
-        source.seek(_HEADER.size)
-        try:
-            datum: Any = fastavro.schemaless_reader(source, written, read)
-            if source.tell() != len(value):
-                raise UndecodableRecord(
-                    f"{len(value) - source.tell()} bytes left over after a {cls.__name__}"
-                )
-            record = build(datum)
-        except UndecodableRecord:
-            raise
-        except Exception as error:
-            # fastavro raises whatever the bytes provoke: EOFError, IndexError, UnicodeDecodeError, MemoryError ...
-            raise UndecodableRecord(
-                f"no {cls.schema_name}: {type(error).__name__}: {error}".replace("\n", " ")
-            ) from error
-        if cls in catalog.FACTS:
-            computed = fact_hash(cls.schema_name.encode(), memoryview(value)[_HEADER.size : -HASH_BYTES])
-            return RecordedFact(record, _LINK(datum["link"]), datum["hash"], computed)
-        return record
-
-    def _writer(self, cls: type[Any]) -> tuple[bytes, Any, Any]:
-        writer = self._writers.get(cls)
-        if writer is None:
-            schema_id = self._ids.register(cls.schema_name, catalog.schema_json(cls.schema_name))
-            header = _HEADER.pack(_MAGIC, schema_id)
-            writer = header, _parsed(catalog.schema_json(cls.schema_name)), to_datum(cls)
-            self._writers[cls] = writer
-        return writer
-
-    def _reader(self, schema_id: int) -> tuple[type[Any], Any, Any, Any]:
         subject, text = self._ids.by_id(schema_id)
         name = _full_name(text, subject)
         cls = catalog.RECORDS.get(name)
         if cls is None:
             raise UndecodableRecord(f"schema id {schema_id} is {name}, which octolog does not know")
         ours = catalog.schema_json(name)
-        same = json.loads(text) == json.loads(ours)
-        reader = cls, _parsed(text), None if same else _parsed(ours), from_datum(cls)
-        self._readers[schema_id] = reader
+        same = _on_the_wire(json.loads(text)) == _on_the_wire(json.loads(ours))
+        read = decoder(cls) if same else _resolving(text, ours, cls)
+        reader = cls, read, _hash_start(cls) if cls in catalog.FACTS else None
+        self._readers[value[:_HEADER_BYTES]] = reader
         return reader
+
+
+def _hash_start(cls: type[Any]) -> _Hash:
+    """A fact's hash before its body, to be copied; the rest of the rule is `octolog.domain.chain.fact_hash`."""
+    return sha256(cls.schema_name.encode() + b"\0")
+
+
+def _resolving(written: str, ours: str, cls: type[Any]) -> _Decode:
+    """Reads a `cls` that another version of its schema wrote; results as of `schemas.compiled.decoder`."""
+    writer, reader = _parsed(written), _parsed(ours)
+    build, build_link = from_datum(cls), from_datum(Link)
+
+    def read(value: bytes, start: int) -> Any:
+        source = BytesIO(value)
+        source.seek(start)
+        datum: Any = fastavro.schemaless_reader(source, writer, reader)
+        if source.tell() != len(value):
+            raise UndecodableRecord(f"{len(value) - source.tell()} bytes left over after the record")
+        if cls in catalog.FACTS:
+            return build(datum), build_link(datum["link"]), datum["hash"]
+        return build(datum)
+
+    return read
+
+
+def _unwritable(cls: type[Any], error: Exception) -> ContractError:
+    return ContractError(f"cannot write a {cls.__qualname__}: {_reason(error)}")
+
+
+def _unreadable(cls: type[Any], error: Exception) -> UndecodableRecord:
+    return UndecodableRecord(f"no {cls.schema_name}: {_reason(error)}")
+
+
+def _reason(error: Exception) -> str:
+    text = str(error) if isinstance(error, UndecodableRecord) else f"{type(error).__name__}: {error}"
+    return text.replace("\n", " ")
 
 
 def _full_name(text: str, subject: str) -> str:
@@ -135,17 +180,21 @@ def _full_name(text: str, subject: str) -> str:
 
 def _parsed(text: str) -> Any:
     """The schema for fastavro, without logical types: inside octolog a timestamp is an integer."""
-    return fastavro.parse_schema(_plain(json.loads(text)))
+    return fastavro.parse_schema(_without(json.loads(text), frozenset({"logicalType", "doc"})))
 
 
-def _plain(node: Any) -> Any:
+def _on_the_wire(schema: Any) -> Any:
+    """The schema without what does not change how a value is written."""
+    return _without(schema, _NOT_ON_THE_WIRE)
+
+
+def _without(node: Any, keys: frozenset[str]) -> Any:
     if isinstance(node, list):
-        return [_plain(item) for item in node]
+        return [_without(item, keys) for item in node]
     if not isinstance(node, dict):
         return node
-    kept = {key: _plain(value) for key, value in node.items() if key not in ("logicalType", "doc")}
+    kept = {key: _without(value, keys) for key, value in node.items() if key not in keys}
     return kept["type"] if set(kept) == {"type"} and isinstance(kept["type"], str) else kept
 
 
-_LINK_DATUM: Final = to_datum(Link)
-_LINK: Final = from_datum(Link)
+_RECORDED: Final = maker(RecordedFact)

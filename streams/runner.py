@@ -13,7 +13,6 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -107,7 +106,9 @@ class TaskWorker:
         self._arms = Tail(kafka, ARMS)
         self._registry.apply(self._arms.catch_up())
         self._registry_news = False
+        self._reader = KafkaLogReader(kafka)
         self._partitions: dict[int, Partition] = {}
+        self._mine: set[int] = set()
         self._clock_ahead_ms = 0.0
         self._refused: list[tuple[LogRecord, Exception]] = []
         self.commits = 0
@@ -154,6 +155,7 @@ class TaskWorker:
         self._drop(list(self._partitions))
         self._inputs.close()
         self._arms.close()
+        self._reader.close()
         self._producer.close()
 
     def _step(self) -> int:
@@ -229,8 +231,7 @@ class TaskWorker:
 
     def _facts_end(self, number: int) -> int:
         # Between transactions, and this worker is the partition's only writer: the end is after its last fact.
-        with closing(KafkaLogReader(self._kafka)) as reader:
-            return reader.ends([TASKS])[TASKS, number]
+        return self._reader.end(TASKS, number)
 
     # Dead letters of the registry
 
@@ -246,12 +247,14 @@ class TaskWorker:
     # Partitions come and go
 
     def _assigned(self, numbers: list[int]) -> None:
+        self._mine.update(numbers)
         former = self._inputs.former_owners(numbers) if numbers else set()
         for owner in former - {self._transactional_id}:
             fence(self._kafka, owner)
         self._restore(numbers)
 
     def _revoked(self, numbers: list[int]) -> None:
+        self._mine.difference_update(numbers)
         self._drop(numbers)
 
     def _restore(self, numbers: list[int]) -> None:
@@ -267,8 +270,7 @@ class TaskWorker:
                 window=self._settings.window,
                 lease_ms=self._settings.lease_ms,
             )
-            with closing(KafkaLogReader(self._kafka)) as reader:
-                done = restore(processor.shard, number, reader, self._codec, index)
+            done = restore(processor.shard, number, self._reader, self._codec, index)
             processor.snapshotted = done.snapshotted
             facts += done.facts
             self._partitions[number] = Partition(
@@ -281,7 +283,8 @@ class TaskWorker:
 
     def _restore_all(self) -> None:
         """After a lost transaction: forget everything, read it back, read the inputs again."""
-        numbers = list(self._partitions)
+        # All that is assigned, not only what is held: the last restore may have failed half way.
+        numbers = sorted(self._mine)
         for attempt in range(_RESTORE_TRIES):
             self._drop(numbers)
             try:

@@ -15,6 +15,9 @@ DELIVERY_TIMEOUT_MS: Final = 8_000
 SESSION_TIMEOUT_MS: Final = 6_000
 """A killed member of another slot holds its partitions this long."""
 
+MAX_RECORD_BYTES: Final = 16 * 1024 * 1024
+"""Largest record written; the topics take as much (`deploy/topics.yaml`). Values stay far below it."""
+
 REQUEST_TIMEOUT_S: Final = 10.0
 """Bound of every administrative request."""
 
@@ -63,6 +66,7 @@ class KafkaConfig:
             "acks": "all",
             "compression.type": "lz4",
             "partitioner": "murmur2_random",
+            "message.max.bytes": MAX_RECORD_BYTES,
             "queue.buffering.max.messages": 1_000_000,
             "queue.buffering.max.kbytes": 256 * 1024,
         }

@@ -54,6 +54,10 @@ class KafkaLogReader:
             for partition in self._partitions(topic)
         }
 
+    def end(self, topic: str, partition: int) -> int:
+        """The offset after the last committed record of one partition."""
+        return self._bounds(topic, partition)[1]
+
     def at_time(self, topics: Sequence[str], timestamp_ms: int) -> Positions:
         """For every partition, the first offset at or after a time; its end when there is none."""
         asked = [TopicPartition(t, p, timestamp_ms) for t in topics for p in self._partitions(t)]

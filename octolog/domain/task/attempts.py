@@ -16,7 +16,7 @@ from octolog.domain.reports import (
     ResultStatus,
 )
 from octolog.domain.retry import delay_ms
-from octolog.domain.rules import MAX_DEPTH, MAX_PLANNED_STEPS, check_plan
+from octolog.domain.rules import MAX_DEPTH, MAX_INPUT_CHARS, MAX_PLANNED_STEPS, check_plan
 from octolog.domain.task import ending
 from octolog.domain.task.commands import AssignAttempt
 from octolog.domain.task.evolve import result_mark
@@ -40,6 +40,11 @@ def on_assign(tree: Tree, command: AssignAttempt, at_ms: int) -> Iterator[f.Fact
     """Reserve an allowance and assign; nothing when the task is not ready or must wait for budget."""
     node = tree.nodes.get(command.task_id)
     if node is None or tree.closed or node.status is not NodeStatus.READY:
+        return
+    held = sum(len(tree.nodes[need].output) for need in node.depends_on)
+    if held > MAX_INPUT_CHARS:
+        message = f"the outputs it depends on are {held} characters; at most {MAX_INPUT_CHARS}"
+        yield from ending.fail(tree, node, "INPUT_TOO_LARGE", Category.VALIDATION, message, at_ms)
         return
     allowance = tree.ledger.grant(node.spec.want, tree.unassigned)
     if allowance is None:

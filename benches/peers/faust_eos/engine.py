@@ -16,7 +16,7 @@ import argparse
 from typing import Final
 
 import faust
-from decider import DECIDERS, Record, arguments
+from decider import Record, arguments, decider
 
 SESSION_TIMEOUT_S: Final = (
     6.0  # the default, 60 s, is how long a killed engine would keep its partitions from its successor
@@ -56,15 +56,21 @@ def _add_agent(app: faust.App, options: argparse.Namespace) -> None:
     inputs = app.topic(options.contracts, options.results, partitions=options.partitions, **raw)
     facts = app.topic(options.facts, partitions=options.partitions, **raw)
     trees = app.Table("trees", partitions=options.partitions, **raw)
-    decide = DECIDERS[options.decider]
+    decide = decider(options)
 
     @app.agent(inputs)
     async def _react(stream: faust.Stream[bytes]) -> None:
         async for event in stream.events():
-            at_ms = round(event.message.timestamp * 1000)
-            decision = decide(
-                trees.get(event.key), Record(event.message.topic, event.key, event.value, at_ms)
+            message = event.message
+            record = Record(
+                message.topic,
+                message.partition,
+                message.offset,
+                event.key,
+                event.value,
+                round(message.timestamp * 1000),
             )
+            decision = decide(trees.get(event.key), record)
             trees[event.key] = decision.stored
             for fact in decision.facts:
                 await facts.send(key=event.key, value=fact)

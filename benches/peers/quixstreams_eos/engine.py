@@ -16,8 +16,8 @@ import argparse
 from collections.abc import Callable
 from typing import Final
 
-from decider import DECIDERS, Decide, Record, arguments
-from quixstreams import Application, State
+from decider import Decide, Record, arguments, decider
+from quixstreams import Application, State, message_context
 from quixstreams.dataframe import StreamingDataFrame
 from quixstreams.models import BytesDeserializer, BytesSerializer
 
@@ -43,7 +43,7 @@ def build(options: argparse.Namespace) -> Application:
     )
     inputs = [_read(app, name) for name in (options.contracts, options.results)]
     facts = app.topic(options.facts, key_serializer=BytesSerializer(), value_serializer=BytesSerializer())
-    reaction = react_with(DECIDERS[options.decider])
+    reaction = react_with(decider(options))
     inputs[0].concat(inputs[1]).apply(reaction, stateful=True, metadata=True, expand=True).to_topic(facts)
     return app
 
@@ -53,7 +53,9 @@ def react_with(decide: Decide) -> React:
 
     def react(tagged: Tagged, key: bytes, at_ms: int, _headers: object, state: State) -> tuple[bytes, ...]:
         source, value = tagged
-        decision = decide(state.get_bytes(STORED), Record(source, key, value, at_ms))
+        at = message_context()
+        record = Record(source, at.partition, at.offset, key, value, at_ms)
+        decision = decide(state.get_bytes(STORED), record)
         state.set_bytes(STORED, decision.stored)
         return decision.facts
 

@@ -11,6 +11,7 @@ import argparse
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 _COUNT: Final = struct.Struct(">Q")
@@ -23,12 +24,16 @@ class Record:
 
     Attributes:
         topic: Where it was read.
+        partition: Where it was read.
+        offset: Where it was read.
         key: The root task id, as bytes.
         value: Its value as the wire has it.
         at_ms: Its timestamp, in milliseconds since 1970.
     """
 
     topic: str
+    partition: int
+    offset: int
     key: bytes
     value: bytes
     at_ms: int
@@ -54,7 +59,21 @@ def counting(stored: bytes | None, record: Record) -> Decision:
     return Decision(_COUNT.pack(number), ((b"%d " % number + record.value)[:FACT_BYTES].ljust(FACT_BYTES),))
 
 
-DECIDERS: Final[dict[str, Decide]] = {"counting": counting}
+COUNTING: Final = "counting"
+OCTOLOG: Final = "octolog"
+
+
+def decider(options: argparse.Namespace) -> Decide:
+    """Return the decider that the options name; octolog's needs its packages on the path and `--context`."""
+    if options.decider == COUNTING:
+        return counting
+    from octolog_core import deciding  # noqa: PLC0415 -- only with octolog's packages
+
+    return deciding(options.context, {options.contracts: CONTRACTS, options.results: RESULTS})
+
+
+CONTRACTS: Final = "octolog.contracts"
+RESULTS: Final = "octolog.results"
 
 
 def arguments(description: str) -> argparse.Namespace:
@@ -62,13 +81,14 @@ def arguments(description: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--bootstrap-servers", required=True)
     parser.add_argument("--group", required=True)
-    parser.add_argument("--contracts", default="octolog.contracts")
-    parser.add_argument("--results", default="octolog.results")
+    parser.add_argument("--contracts", default=CONTRACTS)
+    parser.add_argument("--results", default=RESULTS)
     parser.add_argument("--facts", default="octolog.tasks")
     parser.add_argument("--state-dir", required=True, help="folder for local state; empty for a fresh start")
     parser.add_argument(
         "--partitions", type=int, default=1, help="partitions of every topic, for the state's changelog"
     )
     parser.add_argument("--commit-interval-s", type=float, default=0.2)
-    parser.add_argument("--decider", choices=tuple(DECIDERS), default="counting")
+    parser.add_argument("--decider", choices=(COUNTING, OCTOLOG), default=COUNTING)
+    parser.add_argument("--context", type=Path, help="what octolog's decider knows beside its inputs, a JSON file")
     return parser.parse_args()

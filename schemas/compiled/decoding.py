@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, assert_never
+from itertools import groupby
+from typing import Any, Final, assert_never
 
 from octolog.domain.chain import HASH_BYTES, Link
 from schemas import catalog
@@ -13,7 +14,39 @@ from schemas.compiled.shape import Again, Fixed, Nullable, Record, Scalar, Seque
 from schemas.compiled.source import Source
 from schemas.compiled.usual import USUAL
 
-_LONG_FORM = {"int": "int_", "long": "long", "timestamp": "long", "bytes": "bytes_", "string": "text"}
+_LONG_FORM: Final = {
+    "int": "int_",
+    "long": "long",
+    "timestamp": "moment_at",
+    "bytes": "bytes_",
+    "string": "text",
+}
+
+_WORTH_A_LOOK: Final = (
+    3  # so many fields in a row that may be null, empty or false are looked at together first
+)
+
+
+def _runs(fields: tuple[tuple[str, Shape], ...]) -> list[list[tuple[str, Shape]]]:
+    """The fields in order, those in a row that one zero byte each may stand for together."""
+    runs: list[list[tuple[str, Shape]]] = []
+    for may_be_empty, group in groupby(fields, key=lambda field: _empty(field[1]) is not None):
+        run = list(group)
+        runs.extend([run] if may_be_empty else [[field] for field in run])
+    return runs
+
+
+def _empty(shape: Shape) -> str | None:
+    """What a zero byte means where it means nothing much."""
+    match shape:
+        case Nullable():
+            return "None"
+        case Sequence():
+            return "()"
+        case Scalar("boolean"):
+            return "False"
+        case _:
+            return None
 
 
 class _Decoder:
@@ -28,10 +61,21 @@ class _Decoder:
         name = record.cls.__name__
         t = self.source.fresh("t")
         out.line(f"{t} = {self.source.bind(f'blank_{name}', blank(record.cls))}()")
-        for field, shape in record.fields:
-            self.read(shape, f"{t}.{field}", out)
+        for run in _runs(record.fields):
+            if len(run) < _WORTH_A_LOOK:
+                self._each(run, t, out)
+                continue
+            empty = tuple(f"{t}.{field} = {_empty(shape)}" for field, shape in run)
+            zeros = r"\0" * len(run)
+            self._either(f'd[i : i + {len(run)}] == b"{zeros}"', (*empty, f"i += {len(run)}"), out)
+            with out.deeper():
+                self._each(run, t, out)
         out.line(f"{t}.__class__ = {self.source.bind(name, record.cls)}")
         return t
+
+    def _each(self, run: list[tuple[str, Shape]], t: str, out: Source) -> None:
+        for field, shape in run:
+            self.read(shape, f"{t}.{field}", out)
 
     def read(self, shape: Shape, target: str, out: Source) -> None:
         """Statements that read one value into `target`."""

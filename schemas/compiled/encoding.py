@@ -59,8 +59,12 @@ class _Encoder:
         match shape:
             case Scalar("string" | "bytes"):
                 return " + ".join(self.pieces(shape, value, self.source))
+            case Scalar("double" | "timestamp" as kind):
+                function = {"double": "PACK", "timestamp": "moment"}[kind]
+                return f"{function}({value})" if self._uses(function) else ""
             case Scalar(kind):
-                return self._scalar(kind, value)
+                table = {"boolean": "BOOL", "int": "INT", "long": "LONG"}[kind]
+                return f"{table}[{value}]" if self._uses(table) else ""
             case Fixed(size_bytes):
                 return f"exactly({value}, {size_bytes})" if self._uses("exactly") else ""
             case Symbols(cls, symbols):
@@ -78,12 +82,6 @@ class _Encoder:
                 return f"{self._function(shape_of(cls))}({value})"
             case _:
                 assert_never(shape)
-
-    def _scalar(self, kind: str, value: str) -> str:
-        if kind == "double":
-            return f"PACK({value})" if self._uses("PACK") else ""
-        table = {"boolean": "BOOL", "int": "INT", "long": "LONG", "timestamp": "LONG"}[kind]
-        return f"{table}[{value}]" if self._uses(table) else ""
 
     def _nested(self, record: Record, cls: type[Any], value: str) -> str:
         function = self._function(record)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
@@ -32,6 +33,7 @@ from schemas.codec import Codec, RecordedFact
 from schemas.compiled import decoder, encoder, shape, wire
 from schemas.compiled.shape import shape_of
 from schemas.mapping import from_datum, to_datum
+from schemas.registry import RegisteredSchema
 
 ROOT: Final = Path(__file__).parents[2]
 HEAD: Final = b"\0\0\0\0\7"
@@ -51,13 +53,16 @@ class OneSchema:
     def __init__(self, name: str, text: str | None = None) -> None:
         self.name, self.text = name, text or catalog.schema_json(name)
 
-    def register(self, subject: str, schema_json: str) -> int:
-        assert (subject, schema_json) == (self.name, self.text)
+    def register(self, subject: str, schema: str | Mapping[str, object]) -> int:
+        assert (subject, schema) == (self.name, self.text)
         return 7
 
     def by_id(self, schema_id: int) -> tuple[str, str]:
         assert schema_id == 7
         return self.name, self.text
+
+    def all(self) -> tuple[RegisteredSchema, ...]:
+        return (RegisteredSchema(self.name, 1, 7, self.text),)
 
 
 def without_logical_types(node: Any) -> Any:
@@ -233,7 +238,7 @@ def varint(number: int) -> bytes:
 
 
 NODE: Final = b"\0\0\0"
-HOSTILE: Final = {
+HOSTILE: Final[dict[str, tuple[type[Any], bytes]]] = {
     "an endless number": (BlobRef, b"\0" + b"\xff" * 1_000_000),
     "a number of 65 bits": (BlobRef, b"\0" + b"\xff" * 9 + b"\2" + b"\0"),
     "a length below zero": (BlobRef, varint(-5) + b"\0" * 20),
@@ -303,7 +308,7 @@ def catalog_arm(name: str) -> Any:
 
 BLOB: Final = BlobRef("a", 1, "b")
 STEP: Final = Step("s", "g")
-WRONG: Final = {
+WRONG: Final[dict[str, object]] = {
     "a long of 65 bits": dataclasses.replace(BLOB, size_bytes=1 << 63),
     "an int of 33 bits": dataclasses.replace(STEP, max_cost_tier=1 << 31),
     "a float for a number": dataclasses.replace(BLOB, size_bytes=1.5),  # type: ignore[arg-type]  # what is tested
@@ -350,7 +355,7 @@ def test_a_value_read_is_as_good_as_one_constructed() -> None:
     assert (read, hash(read), repr(read)) == (made, hash(made), repr(made))
     assert dataclasses.replace(read, arm_id="other").arm_id == "other"
     with pytest.raises(dataclasses.FrozenInstanceError):
-        read.arm_id = "changed"
+        setattr(read, "arm_id", "changed")  # noqa: B010 - a plain assignment is a type error already
 
 
 def test_limits_that_say_nothing_are_the_constant_and_others_are_not() -> None:

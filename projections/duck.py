@@ -100,7 +100,8 @@ class Store:
         try:
             self._connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")  # noqa: S608 -- our name
         finally:
-            self._connection.unregister("incoming")
+            with suppress(duckdb.Error):  # an aborted transaction takes the name with it
+                self._connection.unregister("incoming")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

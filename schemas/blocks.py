@@ -104,6 +104,7 @@ class _Flattener:
         name = _full_name(record, "")
         if name in self._open:
             raise IncompatibleSchema(f"{name} contains itself; it cannot be read in columns")
+        self._named[name] = record
         self._open.append(name)
         for field in record["fields"]:
             yield from self._field(field, path, prefix)
@@ -175,6 +176,8 @@ class _Flattener:
     def _known(self, schema: Any) -> Any:
         """The schema itself, where it is the name of one written out before."""
         if isinstance(schema, str) and schema not in _PRIMITIVES:
+            if schema not in self._named:
+                raise IncompatibleSchema(f"{schema} is a type that the schema does not contain")
             return self._named[schema]
         if isinstance(schema, dict) and isinstance(schema.get("type"), dict):
             return self._known(schema["type"])

@@ -1,0 +1,147 @@
+"""`run_query`: one statement that reads, within bounds; everything else is refused in one line."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from octolog.domain.errors import Refused, StoreUnavailable
+from projections.analytics.queries import canonical_digest
+from projections.duck import Store, StoreSettings
+from projections.sql.queries import QueryLimits, run_query
+
+READS = {
+    "SELECT": "SELECT count(*) AS n FROM tasks",
+    "WITH": "WITH a AS (SELECT 1 AS x) SELECT x FROM a",
+    "FROM": "FROM attempts LIMIT 3",
+    "DESCRIBE": "DESCRIBE tasks",
+    "SHOW": "SHOW TABLES",
+    "SUMMARIZE": "SUMMARIZE cost_per_arm_day",
+    "EXPLAIN": "EXPLAIN SELECT * FROM tasks",
+    "a trailing semicolon": "SELECT 1 AS x;",
+    "a comment": "-- how many\nSELECT count(*) AS n FROM timeline",
+}
+
+
+@pytest.mark.parametrize("what", READS)
+def test_what_reads_is_answered(known: Any, what: str) -> None:
+    result = run_query(known.store, READS[what])
+    assert result.table.num_rows > 0
+    assert not result.truncated
+
+
+WRITES = {
+    "INSERT": ("INSERT INTO meta.positions VALUES ('a', 'b', 1, 2)", "INSERT is not allowed"),
+    "INSERT inside WITH": (
+        "WITH x AS (INSERT INTO meta.positions VALUES ('a', 'b', 1, 2) RETURNING *) SELECT * FROM x",
+        "writes is not allowed",
+    ),
+    "DELETE inside WITH": (
+        "WITH x AS (DELETE FROM attempt_ended RETURNING *) SELECT count(*) FROM x",
+        "writes is not allowed",
+    ),
+    "INSERT inside EXPLAIN ANALYZE": (
+        "EXPLAIN ANALYZE INSERT INTO meta.positions VALUES ('a', 'b', 1, 2)",
+        "writes is not allowed",
+    ),
+    "UPDATE": ("UPDATE attempt_ended SET settled_tokens = 0", "UPDATE is not allowed"),
+    "DELETE": ("DELETE FROM attempt_ended", "DELETE is not allowed"),
+    "DROP": ("DROP TABLE attempt_ended", "DROP is not allowed"),
+    "CREATE": ("CREATE TABLE x AS SELECT 1", "CREATE is not allowed"),
+    "COPY": ("COPY tasks TO 'x.csv'", "COPY is not allowed"),
+    "EXPORT": ("EXPORT DATABASE 'x'", "is not allowed"),
+    "ATTACH": ("ATTACH 'x.duckdb'", "ATTACH is not allowed"),
+    "INSTALL": ("INSTALL httpfs", "LOAD is not allowed"),
+    "LOAD": ("LOAD httpfs", "LOAD is not allowed"),
+    "PRAGMA": ("PRAGMA database_size", "PRAGMA is not allowed"),
+    "SET": ("SET threads = 1", "SET is not allowed"),
+    "CALL": ("CALL pragma_version()", "CALL is not allowed"),
+    "CHECKPOINT": ("CHECKPOINT", "CALL is not allowed"),
+    "BEGIN": ("BEGIN", "TRANSACTION is not allowed"),
+    "two statements": ("SELECT 1; DELETE FROM attempt_ended", "one statement at a time; this is 2"),
+    "no statement": ("-- nothing", "one statement at a time; this is 0"),
+    "read_csv": ("SELECT * FROM read_csv('/etc/passwd')", "files, other databases"),
+    "read_text": ("SELECT content FROM read_text('/etc/passwd')", "files, other databases"),
+    "a file as a table": ("SELECT * FROM '/etc/passwd.csv'", "files, other databases"),
+    "glob": ("SELECT * FROM glob('/*')", "files, other databases"),
+    "nonsense": ("SELEKT 1", "syntax error"),
+    "no such table": ("SELECT * FROM nowhere", "nowhere"),
+    "a variable of ours": ("SELECT * FROM known", "known"),
+}
+
+
+@pytest.mark.parametrize("what", WRITES)
+def test_what_writes_or_looks_outside_is_refused_in_one_line(known: Any, what: str) -> None:
+    sql, reason = WRITES[what]
+    before = canonical_digest(known.store)
+    with pytest.raises(Refused, match=reason) as caught:
+        run_query(known.store, sql)
+    assert "\n" not in str(caught.value)
+    assert canonical_digest(known.store) == before
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "WITH RECURSIVE r AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM r) SELECT max(i) FROM r",
+        "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE (a.range * b.range) % 7 = 3",
+    ],
+)
+def test_what_would_never_end_is_stopped_in_time(known: Any, sql: str) -> None:
+    begun = time.monotonic()
+    with pytest.raises(Refused, match=r"longer than 0\.3 s"):
+        run_query(known.store, sql, QueryLimits(timeout_s=0.3))
+    assert time.monotonic() - begun < 10
+    assert run_query(known.store, "SELECT 1 AS x").table.to_pylist() == [{"x": 1}]
+
+
+def test_an_answer_is_cut_at_the_limit_and_says_so(known: Any) -> None:
+    result = run_query(known.store, "SELECT range AS x FROM range(10000)", QueryLimits(max_rows=100))
+    assert (result.table.num_rows, result.truncated) == (100, True)
+    whole = run_query(known.store, "SELECT range AS x FROM range(100)", QueryLimits(max_rows=100))
+    assert (whole.table.num_rows, whole.truncated) == (100, False)
+
+
+def test_an_answer_too_large_is_refused(known: Any) -> None:
+    with pytest.raises(Refused, match="larger than 1 MiB"):
+        run_query(known.store, "SELECT repeat('x', 3000000) AS x", QueryLimits(max_bytes=1 << 20))
+
+
+def test_a_query_beyond_the_memory_is_refused_and_the_store_goes_on() -> None:
+    store = Store.open(None, StoreSettings(memory_limit_mb=64))
+    with pytest.raises(Refused, match="more memory than the store may use"):
+        run_query(store, "SELECT list(range) AS x FROM range(1000000000)")
+    assert run_query(store, "SELECT 1 AS x").table.num_rows == 1
+    store.close()
+
+
+def test_queries_run_while_the_writer_is_in_a_transaction(known: Any) -> None:
+    before = run_query(known.store, "SELECT count(*) AS n FROM attempt_ended").table.to_pylist()
+    with pytest.raises(KeyError), known.store.transaction():
+        known.store.execute("DELETE FROM attempt_ended")
+        assert run_query(known.store, "SELECT count(*) AS n FROM attempt_ended").table.to_pylist() == before
+        raise KeyError
+    assert run_query(known.store, "SELECT count(*) AS n FROM attempt_ended").table.to_pylist() == before
+
+
+def test_a_file_opened_to_read_answers_and_takes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "knowledge.duckdb"
+    store = Store.open(path)
+    store.execute("CREATE TABLE t AS SELECT 7 AS x")
+    store.close()
+    reader = Store.open(path, read_only=True)
+    assert run_query(reader, "SELECT x FROM t").table.to_pylist() == [{"x": 7}]
+    with pytest.raises(StoreUnavailable), reader.transaction():
+        reader.execute("DELETE FROM t")
+    reader.close()
+
+
+def test_what_is_no_database_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "knowledge.duckdb"
+    path.write_bytes(b"not a database" * 1000)
+    with pytest.raises(StoreUnavailable, match=r"knowledge\.duckdb") as caught:
+        Store.open(path)
+    assert "\n" not in str(caught.value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,10 +31,11 @@ class _State:
     """What of an open tree enters the digest. Where a task is parked is found again, and does not."""
 
     tree: Tree
+    seen: list[bytes]
     ready: dict[TaskId, tuple[int, int]]
 
 
-_ENCODER: Final = msgspec.msgpack.Encoder(order="deterministic")
+_ENCODER: Final = msgspec.msgpack.Encoder()
 
 
 class Digest:
@@ -232,7 +233,8 @@ def checked(codec: Codec, value: bytes | None, position: int, place: str) -> Rec
 
 
 def _open_line(entry: OpenTree) -> bytes:
-    state = _ENCODER.encode(_State(entry.tree, entry.ready))
+    # Dicts keep the order of the facts that filled them; a set has no order, so it goes in sorted.
+    state = _ENCODER.encode(_State(replace(entry.tree, seen=set()), sorted(entry.tree.seen), entry.ready))
     return b"".join((entry.tree.root_id.encode(), b"\0open\0", b"%d\0" % entry.seq, entry.head, state))
 
 

@@ -21,7 +21,7 @@ from streams.replay.inputs import InputWalk
 from streams.replay.registry_history import RegistryHistory
 from streams.replay.report import Difference, Lost, PartitionReport
 from streams.replay.retrial import Differs, EndOfFacts, Retrial
-from streams.topics import CONTRACTS, INPUTS, RESOURCES, TASKS, TIMERS
+from streams.topics import CONTRACTS, INPUTS, TASKS, TIMERS
 
 _UPKEEP_EVERY: Final = 20_000
 """Causes after which what only a live processor needs is let go."""
@@ -124,8 +124,7 @@ class PartitionCheck:
 
     def _all_causes(self, progress: Callable[[int], None]) -> None:
         shard, shown = self._retrial.shard, 0
-        for topic in (CONTRACTS, RESOURCES):
-            self._walks[topic].look_ahead()
+        self._walks[CONTRACTS].look_ahead()
         while (found := self._retrial.expected(shard.position)) is not None:
             self._one_cause(*found)
             self.report.causes += 1
@@ -167,8 +166,8 @@ class PartitionCheck:
         if any(letter.consumer == PROCESSOR for letter in self._letters.about(cause)):
             self._letter_fault(cause, "is about an input that has facts")
         self._digest.cause_done(shard)
-        if cause.topic in (CONTRACTS, RESOURCES):
-            walk.look_ahead()
+        if cause.topic == CONTRACTS:
+            walk.look_ahead()  # elsewhere quiet comes late and stays: nothing of an attempt counts after it
 
     def _no_cause(self, first: LogRecord, recorded: RecordedFact, why: str) -> Differs:
         link = recorded.link

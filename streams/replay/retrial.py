@@ -14,7 +14,7 @@ from octolog.domain.shard import ClosedTrees, Input
 from octolog.domain.task.decide import decide
 from octolog.domain.task.ledger import RESOURCES, ZERO, Vector, add, bounds, vector
 from octolog.domain.task.state import Tree, absent
-from octolog.domain.upkeep import TimerFired
+from octolog.domain.upkeep import TimerFired, TimerKind
 from octolog.ports import LogRecord
 from schemas.codec import Codec, RecordedFact
 from streams.processors.task import TaskProcessor
@@ -22,8 +22,8 @@ from streams.replay.cursor import Cursor
 from streams.replay.report import Difference, PartitionReport, fields_that_differ
 from streams.topics import TASKS
 
-_SIGNS_OF_LIFE: Final = (TimerFired, AttemptStarted, AttemptHeartbeat)
-"""Inputs that often lead to nothing: what they mean depends on the moment, which only a fact records."""
+_SIGNS_OF_LIFE: Final = (AttemptStarted, AttemptHeartbeat)
+"""Inputs that mostly lead to nothing: what they mean depends on the moment, which only a fact records."""
 
 
 class Differs(Exception):
@@ -88,7 +88,7 @@ class Retrial(TaskProcessor):
             command = self.command(record)
         except UndecodableRecord:
             return False
-        if isinstance(command, _SIGNS_OF_LIFE):
+        if isinstance(command, _SIGNS_OF_LIFE) or _is_news(command):
             return True
         return next(decide(self.tree(command.root_task_id), command, record.timestamp_ms), None) is None
 
@@ -144,12 +144,12 @@ class Retrial(TaskProcessor):
     def _compared(self, record: LogRecord, fact: f.Fact, link: Link) -> bytes:
         """The hash of a fact whose bytes are not ours: the same fact by another version's schema is right."""
         recorded = self._recorded(record)
-        if record.key != link.root_task_id.encode():
-            raise Differs(_difference(record, recorded, "edited", f"the key is not {link.root_task_id!r}"))
-        if recorded.fact == fact and recorded.link == link:
-            return recorded.hash
         if recorded.link.position != link.position:
             raise Differs(out_of_place(record, recorded, link.position))
+        if recorded.fact == fact and recorded.link == link:
+            if record.key != link.root_task_id.encode():
+                raise Differs(_difference(record, recorded, "edited", f"the key is not {link.root_task_id!r}"))
+            return recorded.hash
         fields = (
             *fields_that_differ(recorded.link, link, "link."),
             *fields_that_differ(recorded.fact, fact),
@@ -242,3 +242,8 @@ def _name(key: bytes | None) -> str | None:
 
 def _never(*_: object) -> None:
     raise AssertionError("a replay writes nothing")
+
+
+def _is_news(command: Input) -> bool:
+    """True for the word that the registry changed: which registry was read then, only a fact records."""
+    return isinstance(command, TimerFired) and command.kind is TimerKind.REGISTRY

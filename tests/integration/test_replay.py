@@ -1,0 +1,229 @@
+"""A log that a real broker and a real worker wrote is decided again and found right, and whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy.kafka import EmbeddedKafka
+from octolog.domain.arm import ArmRegistered
+from octolog.domain.assignment import AttemptAssignment
+from octolog.domain.facts import AttemptEnded
+from octolog.domain.ids import TaskId
+from octolog.domain.task.state import TreeStatus
+from octolog.domain.values import Limits, RetryPolicy
+from octolog.ports import Positions
+from octolog.testing import call_intended, call_used, capability, failure, started, step, submit, success
+from schemas import catalog
+from schemas.codec import Codec
+from schemas.registry import TopicSchemaIds
+from streams.kafka.admin import KafkaAdmin, TopicSpec
+from streams.kafka.config import KafkaConfig
+from streams.kafka.positions import committed
+from streams.kafka.publisher import KafkaPublisher
+from streams.kafka.reader import KafkaLogReader
+from streams.kafka.schema_topic import KafkaSchemaTopic
+from streams.replay import Decided, KafkaSource, rebuild, state_at, verify
+from streams.runner import GROUP, TaskWorker, WorkerSettings
+from streams.topics import ARMS, ASSIGNMENTS, CONTRACTS, INPUTS, RESOURCES, RESULTS, TASKS
+
+pytestmark = pytest.mark.integration
+
+DECIDED = Decided(window=8, lease_ms=1_200)
+TREES = 30
+TOPICS_FILE = Path(__file__).resolve().parents[2] / "deploy" / "topics.yaml"
+_PATIENCE_S = 60
+
+
+@dataclass
+class Node:
+    """A broker of its own, with what runs on it: other tests' topics would be part of the log."""
+
+    config: KafkaConfig
+    codec: Codec
+    publisher: KafkaPublisher
+    state: Path
+
+    def worker(self) -> TaskWorker:
+        settings = WorkerSettings(
+            "0", self.state, window=DECIDED.window, lease_ms=DECIDED.lease_ms, snapshot_facts=50
+        )
+        return TaskWorker(self.config, self.codec, settings, lambda _: None)
+
+    def say(self, topic: str, record: Any, key: str | None = None) -> None:
+        self.publisher.publish(topic, key or record.root_task_id, self.codec.encode(record))
+
+
+@pytest.fixture(scope="module")
+def node(kafka_jars: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    broker = EmbeddedKafka(tmp_path_factory.mktemp("kafka"), die_with_parent=True)
+    config = KafkaConfig(broker.start(timeout_s=120).bootstrap_servers)
+    try:
+        KafkaAdmin(config).create(_topics())
+        ids = TopicSchemaIds(KafkaSchemaTopic(config))
+        ids.register_all({name: catalog.schema_json(name) for name in catalog.TOP_LEVEL})
+        with closing(KafkaPublisher(config)) as publisher:
+            node = Node(config, Codec(ids), publisher, tmp_path_factory.mktemp("state"))
+            _work(node)
+            yield node
+    finally:
+        broker.stop()
+
+
+def _topics() -> list[TopicSpec]:
+    text = yaml.safe_load(TOPICS_FILE.read_text(encoding="utf-8"))
+    specs = [
+        TopicSpec(
+            name,
+            4 if topic["partitions"] == "trees" else topic["partitions"],
+            config={**text["defaults"]["config"], **topic.get("config", {})},
+        )
+        for name, topic in text["topics"].items()
+    ]
+    return [*specs, TopicSpec(f"{ASSIGNMENTS}arm-a", 4), TopicSpec(f"{ASSIGNMENTS}arm-b", 4)]
+
+
+class Arms:
+    """Two arms that succeed, fail, fall silent and run too long, by the attempt's id."""
+
+    def __init__(self, node: Node) -> None:
+        self._node, self._next = node, dict[tuple[str, int], int]()
+        self._topics = [f"{ASSIGNMENTS}arm-a", f"{ASSIGNMENTS}arm-b"]
+        self._reader = KafkaLogReader(node.config)
+
+    def answer(self) -> None:
+        ends: Positions = self._reader.ends(self._topics)
+        start = {place: self._next.get(place, 0) for place in ends}
+        if start == ends:
+            return
+        for batch in self._reader.read(start, until=ends):
+            for record in batch:
+                told = self._node.codec.decode(record.value)
+                if isinstance(told, AttemptAssignment):
+                    self._one(told)
+        self._next = ends
+
+    def _one(self, told: AttemptAssignment) -> None:
+        mood = sha256(told.attempt_id.encode()).digest()[0] % 8 if told.number < 3 else 7
+        if mood == 0:
+            return  # silent: the lease runs out
+        if mood in (1, 2):
+            self._node.say(RESULTS, started(told))
+        if mood == 1:
+            return  # starts and runs too long
+        self._node.say(RESOURCES, call_intended(told, 1, tokens=50, calls=1))
+        self._node.say(RESOURCES, call_used(told, 1, tokens=20, calls=1, cost_micros=7))
+        if mood == 3:
+            self._node.say(RESULTS, failure(told, "overloaded", retryable=True))
+            return
+        for _ in range(1 + (mood == 4)):  # one arm says it twice
+            self._node.say(RESULTS, success(told, tokens_used=20))
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+def _work(node: Node) -> None:
+    """Thirty trees, with a restart of the worker between them."""
+    for name in ("arm-a", "arm-b"):
+        node.say(ARMS, ArmRegistered(capability(name), "tester"), key=name)
+    retry = RetryPolicy(max_attempts=4, base_ms=50, cap_ms=100)
+    node.publisher.publish(CONTRACTS, "task-0", b"no record")
+    for number in range(TREES):
+        steps = (step("one", timeout_ms=600), step("two", "one")) if number % 2 else ()
+        request = submit(f"task-{number}", steps=steps, retry=retry, budget=Limits(max_tokens=10_000))
+        node.say(CONTRACTS, request)
+        node.say(CONTRACTS, request)
+    node.publisher.flush(10)
+    with closing(Arms(node)) as arms:
+        worker = node.worker()
+        try:
+            _until(worker, arms, lambda facts: facts > 60)
+        finally:
+            worker.close()
+        worker = node.worker()
+        try:
+            _until(worker, arms, lambda _: bool(worker.owned) and not _open(worker))
+        finally:
+            worker.close()
+
+
+def _open(worker: TaskWorker) -> int:
+    return sum(len(p.processor.shard.trees) for p in worker._partitions.values())
+
+
+def _until(worker: TaskWorker, arms: Arms, done: Callable[[int], bool]) -> None:
+    end_s = monotonic() + _PATIENCE_S
+    quiet_rounds = 0
+    while quiet_rounds < 20:
+        assert monotonic() < end_s, f"{_open(worker)} trees still open after {_PATIENCE_S} s"
+        busy = worker.step()
+        arms.answer()
+        quiet_rounds = 0 if busy or not done(worker.facts) else quiet_rounds + 1
+
+
+def _source(node: Node) -> KafkaSource:
+    return KafkaSource(node.config)
+
+
+def test_what_a_broker_and_a_worker_wrote_is_found_right_and_whole(node: Node) -> None:
+    positions = committed(node.config, GROUP, INPUTS)
+    told: list[tuple[int, int]] = []
+    report = verify(
+        _source(node), committed=positions, decided=DECIDED, progress=lambda done, all_: told.append((done, all_))
+    )
+    assert report.ok, report.to_json()
+    found = report.to_json()
+    assert found["trees"] == TREES
+    assert found["open_trees"] == 0
+    assert found["dead_letters"] == 1
+    assert found["inputs_checked"] > found["causes"] >= TREES
+    assert told[-1][0] == report.facts
+
+
+def test_the_run_held_retries_timeouts_and_lost_attempts(node: Node) -> None:
+    with closing(KafkaLogReader(node.config)) as reader:
+        views = [state_at(reader, node.codec, TaskId(f"task-{number}")) for number in range(TREES)]
+    ended = [f.recorded.fact for view in views for f in view.facts if isinstance(f.recorded.fact, AttemptEnded)]
+    outcomes = Counter(fact.outcome.value for fact in ended)
+    assert {"SUCCESS", "FAILURE", "LOST", "TIMED_OUT"} <= set(outcomes), outcomes
+    assert all(view.tree.status is TreeStatus.COMPLETED for view in views)
+
+
+def test_several_processes_find_the_same(node: Node) -> None:
+    positions = committed(node.config, GROUP, INPUTS)
+    one = verify(_source(node), committed=positions, decided=DECIDED)
+    two = verify(_source(node), committed=positions, decided=DECIDED, processes=2)
+    assert two.partitions == one.partitions
+
+
+def test_folding_comes_to_the_state_that_deciding_again_does(node: Node) -> None:
+    with closing(KafkaLogReader(node.config)) as reader:
+        folded = rebuild(reader, node.codec)
+    report = verify(_source(node), decided=DECIDED)
+    assert [p.digest for p in folded.partitions] == [p.state_digest for p in report.partitions]
+    assert folded.to_json()["trees"] == {"COMPLETED": TREES}
+
+
+def test_a_fact_written_by_another_hand_is_found(node: Node) -> None:
+    """Last, because it spoils the log."""
+    with closing(KafkaLogReader(node.config)) as reader:
+        ends = reader.ends([TASKS])
+        view = state_at(reader, node.codec, TaskId("task-0"))
+    forged = view.facts[0].recorded
+    node.publisher.publish(TASKS, "task-0", node.codec.encode_fact(forged.fact, forged.link)[0])
+    node.publisher.flush(10)
+    report = verify(_source(node), decided=DECIDED)
+    first = report.first_difference
+    assert first is not None
+    assert (first.partition, first.kind) == (view.partition, "repeated")
+    assert first.offset >= ends[TASKS, view.partition] - 1

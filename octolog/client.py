@@ -121,14 +121,14 @@ class Client:
         approved_by: str | None = None,
     ) -> Sent:
         """Let a task that waits for a person go on."""
-        root_id = self._root_of(task_id, root_task_id)
+        root_id = self._tree(task_id, root_task_id)
         return self._send(ApproveTask(root_id, TaskId(task_id), approved_by or self._user, comment))
 
     def deny(
         self, task_id: str, *, root_task_id: str | None = None, reason: str = "", denied_by: str | None = None
     ) -> Sent:
         """Stop a task that waits for a person."""
-        root_id = self._root_of(task_id, root_task_id)
+        root_id = self._tree(task_id, root_task_id)
         return self._send(DenyTask(root_id, TaskId(task_id), denied_by or self._user, reason))
 
     def amend(
@@ -172,7 +172,7 @@ class Client:
         """
         submitted = task if isinstance(task, Submitted) else None
         task_id = TaskId(str(task)) if submitted is None else submitted.task_id
-        root_id = self._root_of(task_id, None) if submitted is None else submitted.root_task_id
+        root_id = self.root_of(task_id) if submitted is None else submitted.root_task_id
         found = outcome_of(self._reader, self._sender.codec, submitted or task_id, root_id, timeout_s)
         if found is None:
             raise NotOver(
@@ -193,6 +193,16 @@ class Client:
             raise InvalidContract(fact.fact.code, fact.fact.field or "task_id", fact.fact.message)
         return True
 
+    def root_of(self, task_id: str) -> TaskId:
+        """The tree of a task, as the projections know it; a task they do not know counts as a root."""
+        from octolog.app.queries import open_queries
+
+        try:
+            with open_queries(self._connection.settings) as queries:
+                return TaskId(queries.root_of(task_id))
+        except (NotFound, Unavailable):
+            return TaskId(task_id)
+
     @cached_property
     def _reader(self) -> KafkaLogReader:
         return self._connection.reader()
@@ -205,22 +215,13 @@ class Client:
         task = request.contract
         root_id = task.task_id
         if request.root_task_id is not None or task.parent_task_id is not None:
-            root_id = self._root_of(task.parent_task_id or root_id, request.root_task_id)
+            root_id = self._tree(task.parent_task_id or root_id, request.root_task_id)
         command = SubmitTask(root_id, task, submitted_by)
         check_command(command)
         return command, request.minted
 
-    def _root_of(self, task_id: str, given: str | None) -> TaskId:
-        """The tree of a task: as given, or as the projections know it; a task nobody knows may be a new root."""
-        if given is not None:
-            return TaskId(given)
-        from octolog.app.queries import open_queries
-
-        try:
-            with open_queries(self._connection.settings) as queries:
-                return TaskId(queries.root_of(task_id))
-        except (NotFound, Unavailable):
-            return TaskId(task_id)
+    def _tree(self, task_id: str, given: str | None) -> TaskId:
+        return self.root_of(task_id) if given is None else TaskId(given)
 
     def _send(self, command: ContractCommand) -> Sent:
         check_command(command)

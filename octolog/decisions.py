@@ -168,13 +168,17 @@ def answer_to(reader: LogReader, codec: Codec, sent: Sent, timeout_s: float) -> 
     return _follow(reader, codec, start, sent.root_task_id, caused, timeout_s)
 
 
+def facts_from(reader: LogReader, root_id: TaskId) -> Positions:
+    """Where the facts of a tree can begin."""
+    return reader.at_time([TASKS], _made_ms(root_id))
+
+
 def _first_facts(reader: LogReader, ending: _Ending, submitted: Submitted | None) -> Positions:
     """Where the tree's facts can begin: a task submitted twice may have ended long ago."""
-    fresh = submitted is not None and submitted.minted
-    since_ms = submitted.timestamp_ms if submitted and fresh else _made_ms(ending.root_id)
-    starts = reader.at_time([TASKS], since_ms)
     if submitted is None:
-        return starts
+        return facts_from(reader, ending.root_id)
+    fresh = submitted.minted
+    starts = reader.at_time([TASKS], submitted.timestamp_ms) if fresh else facts_from(reader, ending.root_id)
     return {place: offset for place, offset in starts.items() if place[1] == submitted.partition}
 
 

@@ -1,0 +1,152 @@
+"""`query`, `tables`, `provenance`: asking the projections."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TextIO, cast
+
+import typer
+
+from octolog.cli.command import Call, command
+from octolog.cli.output import fields, group, json_text, plain, table, warn, write_rich
+from octolog.cli.task import patiently
+from octolog.domain.errors import Refused
+
+if TYPE_CHECKING:
+    from octolog.app.queries import Answer
+
+_CUSTODY_COLUMNS = {
+    "number": "#",
+    "at": "at (UTC)",
+    "action": "action",
+    "actor": "by",
+    "task_id": "task",
+    "detail": "detail",
+}
+
+
+class Format(StrEnum):
+    """How rows are written."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    command(app)(query)
+    command(app)(tables)
+    command(app)(provenance)
+
+
+def query(
+    call: Call,
+    sql: Annotated[
+        str, typer.Argument(metavar="SQL", help="One statement that reads; - reads it from stdin.")
+    ],
+    *,
+    form: Annotated[Format, typer.Option("--format", help="How the rows are written.")] = Format.TABLE,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write there instead of stdout.")] = None,
+    max_rows: Annotated[int, typer.Option(min=1, max=10_000_000, help="At most so many rows.")] = 10_000,
+    timeout_s: Annotated[float, typer.Option("--timeout", min=0.01, help="Longest run, seconds.")] = 30.0,
+) -> None:
+    """Ask the projections in SQL; `octolog tables` lists what there is."""
+    form = Format.JSON if call.as_json else form
+    if form is Format.PARQUET and out is None and sys.stdout.isatty():
+        raise Refused("parquet is no text; add --out FILE or send it into a pipe")
+    statement = sys.stdin.read() if sql == "-" else sql
+    from octolog.app.queries import open_queries
+
+    with open_queries(call.settings()) as queries:
+        answer = queries.sql(statement, max_rows=max_rows, timeout_s=timeout_s)
+    _write(answer, form, out)
+    if answer.truncated:
+        warn(f"only the first {max_rows} rows; raise --max-rows for more")
+
+
+def tables(call: Call) -> None:
+    """Every table and view with its columns."""
+    from octolog.app.queries import open_queries
+
+    with open_queries(call.settings()) as queries:
+        rows = queries.tables()
+
+    def text() -> object:
+        short = [
+            {**row, "columns": ", ".join(column.split(" ")[0] for column in row["columns"])} for row in rows
+        ]
+        return table(short)
+
+    call.show({"tables": rows}, text)
+
+
+def provenance(call: Call, task_id: Annotated[str, typer.Argument(metavar="ID", help="A task id.")]) -> None:
+    """A task's chain of custody, and what its output came from."""
+    from octolog.app.queries import open_queries
+
+    with open_queries(call.settings()) as queries:
+        custody = patiently(lambda: queries.custody(task_id))
+    entries = custody["entries"]
+    rest = {name: value for name, value in custody.items() if name != "entries"}
+    call.show(custody, lambda: group(fields(rest), "", table(entries, _columns(entries))))
+
+
+def _columns(entries: list[dict[str, Any]]) -> dict[str, str]:
+    known = entries[0] if entries else {}
+    return {name: heading for name, heading in _CUSTODY_COLUMNS.items() if name in known}
+
+
+def _write(answer: Answer, form: Format, out: Path | None) -> None:
+    if out is None:
+        binary, text = sys.stdout.buffer if form is Format.PARQUET else None, sys.stdout
+        _write_to(answer, form, binary, text)
+        return
+    try:
+        with out.open("wb") as binary, io.TextIOWrapper(binary, encoding="utf-8", newline="") as text:
+            _write_to(answer, form, binary, text)
+    except OSError as error:
+        raise Refused(f"{out}: {error.strerror or error}") from None
+
+
+def _write_to(answer: Answer, form: Format, binary: BinaryIO | None, text: TextIO) -> None:
+    match form:
+        case Format.PARQUET:
+            _write_parquet(answer, cast("BinaryIO", binary))
+        case Format.JSON:
+            document = {
+                "columns": answer.table.column_names,
+                "rows": answer.table.to_pylist(),
+                "truncated": answer.truncated,
+            }
+            text.write(f"{json_text(document)}\n")
+        case Format.CSV:
+            writer = csv.writer(text, lineterminator="\n")
+            writer.writerow(answer.table.column_names)
+            writer.writerows([_csv_cell(value) for value in row.values()] for row in answer.table.to_pylist())
+        case _:
+            names = {name: name for name in answer.table.column_names}
+            write_rich(table(answer.table.to_pylist(), names), text, text.isatty())
+
+
+def _write_parquet(answer: Answer, file: BinaryIO) -> None:
+    import pyarrow.parquet  # type: ignore[import-untyped]  # ships no types
+
+    sink = io.BytesIO()  # a pipe cannot seek
+    pyarrow.parquet.write_table(answer.table, sink)
+    file.write(sink.getvalue())
+
+
+def _csv_cell(value: object) -> object:
+    match value:
+        case None | str() | bool() | int() | float():
+            return value
+        case _ if isinstance(value, list | dict):
+            return json_text(value)
+        case _:
+            return plain(value)

@@ -1,0 +1,152 @@
+"""`replay`: the log decided, or folded, again."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from octolog.cli.command import Call, command
+from octolog.cli.moment import parse_moment
+from octolog.cli.output import fields, group, progress, table
+
+if TYPE_CHECKING:
+    from octolog.app.connection import Connection
+    from octolog.app.settings import Settings
+    from octolog.ports import Positions, Progress
+    from streams.replay import Report
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    command(app)(replay)
+
+
+def replay(
+    call: Call,
+    *,
+    task: Annotated[str | None, typer.Option(metavar="ID", help="Only this root task.")] = None,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Decide everything again, check every hash, name the first difference."
+        ),
+    ] = False,
+    to: Annotated[
+        str | None, typer.Option(metavar="OFFSET|TIME", help="Up to an offset of each partition, or a time.")
+    ] = None,
+    processes: Annotated[
+        int, typer.Option(min=1, max=64, help="Processes that share the partitions; for --verify.")
+    ] = 1,
+) -> None:
+    """Rebuild state from the log; with --verify, exits with 1 when the log contradicts itself."""
+    from octolog.app.connection import Connection
+
+    settings = call.settings()
+    with Connection(settings) as connection, progress() as stage:
+        if verify:
+            tell = partial(stage, "deciding again")
+            report = _verify(connection, settings, task, to, tell, processes)
+            _show_verdict(call, report, task)
+        elif task is not None:
+            _show_tree(call, connection, task, to)
+        else:
+            _show_rebuilt(call, connection, to, partial(stage, "folding"))
+
+
+def _verify(
+    connection: Connection,
+    settings: Settings,
+    task: str | None,
+    to: str | None,
+    tell: Progress,
+    processes: int,
+) -> Report:
+    from octolog.domain.ids import TaskId
+    from schemas.registry import HttpSchemaIds
+    from streams.replay import Decided, KafkaSource, state_at, verify
+
+    url = settings.schema_registry_url
+    source = KafkaSource(connection.kafka, partial(HttpSchemaIds, url) if url else None)
+    reader = connection.reader()
+    only = None if task is None else [state_at(reader, connection.codec(), TaskId(task)).partition]
+    return verify(
+        source,
+        partitions=only,
+        until=_until(connection, to),
+        decided=Decided(settings.window, settings.lease_ms),
+        progress=tell,
+        processes=processes,
+    )
+
+
+def _until(connection: Connection, to: str | None) -> Positions | None:
+    """Where to stop in every partition of the facts: behind an offset, or before a time."""
+    from streams.topics import TASKS
+
+    moment = parse_moment(to)
+    if moment is None:
+        return None
+    reader = connection.reader()
+    if isinstance(moment, int):
+        return {place: min(end, moment + 1) for place, end in reader.ends([TASKS]).items()}
+    return dict(reader.at_time([TASKS], int(moment.timestamp() * 1_000)))
+
+
+def _show_verdict(call: Call, report: Report, task: str | None) -> None:
+    document = {**({} if task is None else {"task_id": task}), **report.to_json()}
+    names = (
+        "facts",
+        "trees",
+        "open_trees",
+        "inputs_checked",
+        "dead_letters",
+        "lost_count",
+        "difference_count",
+    )
+    summary: dict[str, Any] = {name: document[name] for name in (*names, "seconds", "facts_per_s")}
+
+    def text() -> object:
+        verdict = "clean: every fact was decided again, every hash is right, nothing is lost"
+        return group(verdict if report.ok else "the log contradicts itself", fields(summary))
+
+    if report.ok:
+        call.show(document, text)
+        return
+    first = report.first_difference
+    if first is not None:
+        reason = f"{first.topic}/{first.partition}@{first.offset}: {first.kind}: {first.message}"
+    else:
+        lost = report.lost[0]
+        reason = f"lost: {lost.topic}/{lost.partition}@{lost.offset}: {lost.reason}"
+    call.fail(document, reason, text)
+
+
+def _show_tree(call: Call, connection: Connection, task: str, to: str | None) -> None:
+    from octolog.domain.ids import TaskId
+    from streams.replay import state_at
+
+    view = state_at(connection.reader(), connection.codec(), TaskId(task), at=parse_moment(to))
+    facts = [
+        {
+            "offset": fact.offset,
+            "seq": fact.recorded.link.seq,
+            "fact": type(fact.recorded.fact).__name__,
+            "task_id": getattr(fact.recorded.fact, "task_id", task),
+            "hash": fact.recorded.hash.hex(),
+        }
+        for fact in view.facts
+    ]
+    document = {**view.to_json(), "history": facts}
+    summary = {name: value for name, value in document.items() if name not in ("tree", "history")}
+    call.show(document, lambda: group(fields(summary), "", table(facts)))
+
+
+def _show_rebuilt(call: Call, connection: Connection, to: str | None, tell: Progress) -> None:
+    from streams.replay import rebuild
+
+    rebuilt = rebuild(connection.reader(), connection.codec(), until=_until(connection, to), progress=tell)
+    document = rebuilt.to_json()
+    summary = {name: value for name, value in document.items() if name != "partitions"}
+    call.show(document, lambda: group(fields(summary), "", table(document["partitions"])))

@@ -26,6 +26,7 @@ from octolog.domain.upkeep import TimerFired, TimerKind
 from octolog.ports import LogRecord
 from schemas.codec import Codec
 from streams.closed_index import ClosedIndex
+from streams.kafka.admin import KafkaAdmin
 from streams.kafka.config import KafkaConfig
 from streams.kafka.inputs import InputConsumer, record_of
 from streams.kafka.reader import KafkaLogReader
@@ -107,6 +108,7 @@ class TaskWorker:
         self._registry.apply(self._arms.catch_up())
         self._registry_news = False
         self._reader = KafkaLogReader(kafka)
+        self._admin = KafkaAdmin(kafka)
         self._partitions: dict[int, Partition] = {}
         self._mine: set[int] = set()
         self._clock_ahead_ms = 0.0
@@ -248,10 +250,22 @@ class TaskWorker:
 
     def _assigned(self, numbers: list[int]) -> None:
         self._mine.update(numbers)
-        former = self._inputs.former_owners(numbers) if numbers else set()
-        for owner in former - {self._transactional_id}:
-            fence(self._kafka, owner)
+        if numbers:
+            self._fence_the_dead(numbers)
         self._restore(numbers)
+
+    def _fence_the_dead(self, numbers: list[int]) -> None:
+        """End transactions that former owners left open, so that facts can be read to their end at once.
+
+        A former owner that lives has ended its transaction before it gave a partition up, and must not be
+        fenced: only one that blocks a partition is dead. What a paused one tries later, its old generation in
+        the group refuses.
+        """
+        ends = self._admin.high_watermarks(TASKS, numbers)
+        blocked = [number for number in numbers if self._reader.end(TASKS, number) < ends[number]]
+        for owner in self._inputs.former_owners(blocked) - {self._transactional_id} if blocked else ():
+            log.info("fencing a dead owner", owner=owner, partitions=blocked)
+            fence(self._kafka, owner)
 
     def _revoked(self, numbers: list[int]) -> None:
         self._mine.difference_update(numbers)

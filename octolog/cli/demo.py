@@ -34,6 +34,12 @@ from octolog.domain.ids import TaskId
 from octolog.domain.task.state import Node, NodeStatus, Tree, TreeStatus
 
 TIMEOUT_S: Final = 300.0
+_SHOWN_ROWS: Final = 14
+_SHOWN_LINES: Final = 48
+_HASH_DIGITS: Final = 64
+_PIPE_COLUMNS: Final = 120
+_STEP_COLUMNS: Final = ("step_id", "arms", "attempts", "duration_ms", "tokens", "cost_dollars")
+_CUSTODY_COLUMNS: Final = ("number", "action", "actor", "task", "detail", "fact_hash")
 _SQL: Final = (
     "SELECT arm_id, count(*) AS attempts, sum(tokens) AS tokens, sum(cost_dollars) AS dollars, "
     "median(execution_time_ms) AS p50_ms, max(execution_time_ms) AS max_ms "
@@ -121,13 +127,27 @@ def _review(connection: Connection, settings: Settings, path: Path, console: Con
     if tree.status is not TreeStatus.COMPLETED:
         raise OctologError(f"the review {tree.status.lower()}; see `octolog task show {tree.root_id}`")
     output: dict[str, Any] = json.loads(root.output)
-    console.print(Panel(Markdown(output["report"]), title=f"review of {path}", border_style="blue"))
+    console.print(_report_panel(output["report"], path, _saved(settings, tree.root_id, output["report"])))
     with open_queries(settings) as queries:
         queries.wait_for({("octolog.tasks", submitted.partition): offset + 1}, 20)
         result = _asked(queries, tree, output, console)
     result.verify = _verified(connection, console)
     result.seconds = {"task": round(task_s, 2)}
     return result
+
+
+def _saved(settings: Settings, root_id: TaskId, report: str) -> Path:
+    file = settings.home / "reports" / f"{root_id}.md"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(report, encoding="utf-8")
+    return file
+
+
+def _report_panel(report: str, path: Path, saved: Path) -> Panel:
+    lines = report.splitlines()
+    shown = "\n".join(lines[:_SHOWN_LINES])
+    more = f"{len(lines) - _SHOWN_LINES} more lines in " if len(lines) > _SHOWN_LINES else "also in "
+    return Panel(Markdown(shown), title=f"review of {path}", subtitle=f"{more}{saved}", border_style="blue")
 
 
 def _contract(path: Path) -> dict[str, object]:
@@ -192,53 +212,37 @@ def _row(node: Node) -> tuple[Text, Text, Text]:
 def _asked(queries: Queries, tree: Tree, output: dict[str, Any], console: Console) -> DemoResult:
     root_id = tree.root_id
     steps = queries.steps(root_id)
-    console.print(
-        _table(
-            "cost and time per step",
-            steps,
-            ("step_id", "arms", "attempts", "duration_ms", "tokens", "cost_dollars"),
-        )
-    )
+    console.print(_table("cost and time per step", steps, _STEP_COLUMNS))
     custody = queries.custody(root_id)
-    entries = custody["entries"]
+    entries: list[dict[str, Any]] = custody["entries"]
+    named = [
+        {**entry, "task": entry["task_id"].removeprefix(root_id).lstrip("/") or "(root)"} for entry in entries
+    ]
     console.print(
-        _table(
-            f"chain of custody ({len(entries)} entries)",
-            entries,
-            ("number", "action", "actor", "task_id", "detail"),
-        )
+        _table(f"chain of custody: {len(entries)} entries, numbered without a gap", named, _CUSTODY_COLUMNS)
     )
     sql = _SQL.format(root=root_id)
     rows = queries.sql(sql).table.to_pylist()
-    console.print(
-        _table(f'octolog query "{sql.split(" WHERE")[0]} ..."', rows, tuple(rows[0]) if rows else ())
-    )
-    return DemoResult(
-        root_id,
-        str(tree.status),
-        output["report"],
-        output.get("totals", {}),
-        steps,
-        custody,
-        {"sql": sql, "rows": rows},
-        {},
-        {},
-    )
+    console.print(_table("cost and time per arm, asked in SQL", rows, tuple(rows[0]) if rows else ()))
+    totals = output.get("totals", {})
+    query = {"sql": sql, "rows": rows}
+    return DemoResult(root_id, str(tree.status), output["report"], totals, steps, custody, query, {}, {})
 
 
 def _verified(connection: Connection, console: Console) -> dict[str, Any]:
     from streams.replay import verify
 
     with console.status("deciding everything again"):
-        report = verify(connection.reader(), connection.codec())
-    verdict = report.to_json()
-    word = "[bold green]clean[/]" if report.ok else "[bold red]DIFFERS[/]"
-    console.print(
-        f"replay --verify: {word}: {report.facts} facts of {report.trees} trees decided again in "
-        f"{report.seconds:.1f} s, every hash right, nothing lost, {report.dead_letters} dead letters"
-        if report.ok
-        else f"replay --verify: {word}: {report.first_difference}"
-    )
+        verdict = verify(connection).to_json()
+    if verdict["ok"]:
+        console.print(
+            f"replay --verify: [bold green]clean[/]: {verdict['facts']} facts of {verdict['trees']} trees decided again "
+            f"in {verdict['seconds']:.1f} s; every hash right, nothing lost, {verdict['dead_letters']} dead letters"
+        )
+    else:
+        console.print(
+            f"replay --verify: [bold red]DIFFERS[/]: {verdict['first_difference'] or verdict['lost']}"
+        )
     return verdict
 
 
@@ -247,8 +251,11 @@ def _table(title: str, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> 
         title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False
     )
     for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows[:40]:
+        table.add_column(column.replace("_", " "), overflow="ellipsis", no_wrap=True, max_width=48)
+    shown = rows if len(rows) <= _SHOWN_ROWS else rows[: _SHOWN_ROWS // 2] + rows[-_SHOWN_ROWS // 2 :]
+    for index, row in enumerate(shown):
+        if len(rows) > _SHOWN_ROWS and index == _SHOWN_ROWS // 2:
+            table.add_row(f"... {len(rows) - _SHOWN_ROWS} more")
         table.add_row(*(_cell(row.get(column)) for column in columns))
     return table
 
@@ -258,7 +265,10 @@ def _cell(value: object) -> str:
         return ""
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = str(value)
+    return f"{text[:12]}..." if len(text) == _HASH_DIGITS and text.isalnum() else text
 
 
 def _farewell(result: DemoResult, console: Console, *, keep: bool) -> None:
@@ -302,4 +312,5 @@ def _node(settings: Settings, console: Console, *, keep: bool) -> Iterator[NodeI
 
 def console_for(*, as_json: bool) -> Console:
     """Progress goes to stderr when stdout carries JSON."""
-    return Console(file=sys.stderr) if as_json else Console()
+    file = sys.stderr if as_json else sys.stdout
+    return Console(file=file, width=None if file.isatty() else _PIPE_COLUMNS)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 from confluent_kafka.cimpl import NewTopic
 
 from octolog.domain.errors import BrokerUnavailable, SettingsError
@@ -68,6 +68,18 @@ class KafkaAdmin:
         except KafkaException as error:
             raise translated(error, "listing topics") from error
         return {name: TopicState(name, len(topic.partitions)) for name, topic in found.items()}
+
+    def high_watermarks(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+        """The end of each partition with open transactions counted in; a committed reader may see less."""
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        asked = {TopicPartition(topic, number): latest for number in partitions}
+        futures = self._client.list_offsets(
+            asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=REQUEST_TIMEOUT_S
+        )
+        try:
+            return {place.partition: future.result().offset for place, future in futures.items()}
+        except KafkaException as error:
+            raise translated(error, f"asking for the end of {topic}") from error
 
     def create(self, specs: Iterable[TopicSpec]) -> list[str]:
         """Create what is missing; returns the names created. A topic of another size is an error.

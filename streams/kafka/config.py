@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,6 +15,9 @@ DELIVERY_TIMEOUT_MS: Final = 8_000
 
 SESSION_TIMEOUT_MS: Final = 6_000
 """A killed member of another slot holds its partitions this long."""
+
+_LOG: Final = logging.getLogger("octolog.kafka")
+"""librdkafka's own log: kept in the logs of a node's processes, and out of the command line's output."""
 
 MAX_RECORD_BYTES: Final = 16 * 1024 * 1024
 """Largest record written; the topics take as much (`deploy/topics.yaml`). Values stay far below it."""
@@ -39,6 +43,7 @@ class KafkaConfig:
         own = {name.replace("_", "."): value for name, value in properties.items()}
         return {
             "bootstrap.servers": self.bootstrap_servers,
+            "logger": _LOG,
             "log.connection.close": False,
             "reconnect.backoff.ms": 20,
             "reconnect.backoff.max.ms": 500,

@@ -52,12 +52,17 @@ class InputConsumer:
                 fetch_wait_max_ms=50,
             )
         )
-        self._consumer.subscribe(
-            list(topics),
-            on_assign=lambda _, parts: on_assigned(sorted({tp.partition for tp in parts})),
-            on_revoke=lambda _, parts: on_revoked(sorted({tp.partition for tp in parts})),
-            on_lost=lambda _, parts: on_revoked(sorted({tp.partition for tp in parts})),
-        )
+        self._rebalances = 0
+
+        def assigned(_: Consumer, places: list[TopicPartition]) -> None:
+            self._rebalances += 1
+            on_assigned(sorted({place.partition for place in places}))
+
+        def revoked(_: Consumer, places: list[TopicPartition]) -> None:
+            self._rebalances += 1
+            on_revoked(sorted({place.partition for place in places}))
+
+        self._consumer.subscribe(list(topics), on_assign=assigned, on_revoke=revoked, on_lost=revoked)
 
     def poll(self, timeout_s: float, max_records: int) -> list[Message]:
         """What has come: at least one record, or none after `timeout_s` seconds.
@@ -70,7 +75,12 @@ class InputConsumer:
             first = self._consumer.poll(timeout_s)
             if first is None:
                 return []
+            before = self._rebalances
             found = [first, *self._consumer.consume(max_records - 1, 0)]
+            if self._rebalances != before:
+                # Some of these may have been read under the old assignment and come again under the new one.
+                self.rewind(sorted({place.partition for place in self._consumer.assignment()}))
+                return []
         except KafkaException as error:
             if judge(error) is Verdict.STEP_DOWN:
                 raise Fenced("another process runs this slot") from error

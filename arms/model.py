@@ -64,13 +64,16 @@ class Model(Protocol):
     @property
     def name(self) -> str:
         """The model's name, as its endpoint knows it."""
+        ...
 
     @property
     def price_version(self) -> str:
         """Version of the prices; empty: the model costs nothing."""
+        ...
 
     def cost_micros(self, input_tokens: int, output_tokens: int) -> int:
         """Price of a call in millionths of a US dollar, rounded up."""
+        ...
 
     async def ask(self, prompt: str, *, system: str, max_tokens: int) -> Completion:
         """Ask once, without retries.
@@ -78,6 +81,7 @@ class Model(Protocol):
         Raises:
             ModelUnavailable: There is no answer.
         """
+        ...
 
 
 @dataclass(frozen=True, slots=True)

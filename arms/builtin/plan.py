@@ -82,7 +82,7 @@ def _fitting(paths: Iterable[str]) -> tuple[list[str], list[str]]:
 
 def _summary(survey: Survey, dropped: int) -> dict[str, Any]:
     """The survey without its lists of paths, which are in the steps."""
-    value = survey.to_json() | {"batches": [], "tests": []}
+    value: dict[str, Any] = survey.to_json() | {"batches": [], "tests": []}
     if dropped:
         value["skipped"] = value["skipped"] | {"beyond the plan": dropped}
     return value

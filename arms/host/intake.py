@@ -151,14 +151,18 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
         await self.commit()
         await self._consumer.stop()
 
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+    async def on_partitions_revoked(  # pyright: ignore[reportIncompatibleMethodOverride]  # aiokafka awaits it
+        self, revoked: Iterable[TopicPartition]
+    ) -> None:
         """Called by aiokafka before a rebalance: commit what is done, forget the rest."""
         await self.commit()
         gone = [self._places.pop(partition) for partition in list(revoked) if partition in self._places]
         if gone:
             self._on_revoked(gone)
 
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+    async def on_partitions_assigned(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, assigned: Iterable[TopicPartition]
+    ) -> None:
         """Called by aiokafka after a rebalance."""
         for partition in assigned:
             self._places[partition] = Places()

@@ -79,6 +79,8 @@ def serve(
     ids = [arm.arm_id for arm in arms]
     if not ids or len(set(ids)) != len(ids):
         raise SettingsError(f"arms to host: {', '.join(ids) or 'none'}; name at least one, each once")
+    # Mode warns when a timer is late; on a busy machine that is every second, and nobody can act on it.
+    logging.getLogger("mode.timers").setLevel(logging.ERROR)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     with tempfile.TemporaryDirectory(prefix="octolog-arms-") as datadir:

@@ -16,6 +16,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,15 @@ from arms.work import Work
 from octolog.domain.arm import ArmHealthChanged, ArmRegistered, Health
 from octolog.domain.assignment import AttemptAssignment, AttemptRevoked
 from octolog.domain.ids import ArmId, AttemptId, TaskId
-from octolog.domain.reports import AttemptHeartbeat, AttemptStarted, ExecutionResult, ResultStatus
-from octolog.domain.values import Limits
+from octolog.domain.reports import (
+    AttemptHeartbeat,
+    AttemptStarted,
+    ExecutionResult,
+    ModelCallIntended,
+    ResourceUsed,
+    ResultStatus,
+)
+from octolog.domain.values import Amounts, Limits
 from schemas.codec import Codec
 from schemas.registry import TopicSchemaIds
 from streams.kafka.config import KafkaConfig
@@ -74,12 +82,16 @@ def arms_for(suffix: str) -> list[Arm]:
             raise KeyError("a bug")
         return {"goal": work.goal}
 
-    return [Arm(
-        type(noop.capability)(**{
-            name: getattr(noop.capability, name) for name in noop.capability.__slots__
-        } | {"arm_id": ArmId(f"noop-{suffix}")}),
-        noop.function, noop.command, noop.is_async,
-    ), sleeper, single]  # fmt: skip
+    @arm(f"metered-{suffix}", capabilities=("meter",))
+    async def metered(work: Work) -> str:
+        async with work.handler.model_call("m", Amounts(tokens=10)) as call:
+            call.settle(Amounts(tokens=7, calls=1), input_tokens=5, output_tokens=2)
+        async with work.handler.model_call("m", Amounts(tokens=10)):
+            pass
+        return "done"
+
+    quick = replace(noop, capability=replace(noop.capability, arm_id=ArmId(f"noop-{suffix}")))
+    return [quick, sleeper, single, metered]
 
 
 def host_main(bootstrap: str, suffix: str, web_port: str) -> None:
@@ -142,7 +154,7 @@ class Driver:
             "auto.offset.reset": "earliest", "enable.auto.commit": False, "fetch.wait.max.ms": 5,
         })  # fmt: skip
         self.seen: list[tuple[int, Any]] = []
-        self.consumer.subscribe(["octolog.results", "octolog.arms"])
+        self.consumer.subscribe(["octolog.results", "octolog.resources", "octolog.arms"])
         self.assigned = 0
 
     def assignment(self, arm_name: str, **fields: Any) -> AttemptAssignment:
@@ -253,6 +265,62 @@ def test_an_assignment_written_in_a_transaction_gets_a_result_with_provenance(
     assert registered == {a.arm_id for a in arms_for(driver.suffix)}
 
 
+def test_model_calls_are_announced_and_settled_in_the_log_and_a_refused_one_is_neither(
+    driver: Driver, start: Callable[..., HostProcess]
+) -> None:
+    start()
+    rich = driver.assignment("metered")
+    poor = driver.assignment("metered", allowance=Limits(max_llm_calls=1))
+    driver.write(rich, poor)
+    driver.until(lambda: len(driver.results()) == 2 and len(driver.of(ModelCallIntended)) == 3)
+    driver.until(lambda: len(driver.of(ResourceUsed)) == 2)
+    driver.read(0.3)
+    calls = [
+        (r.attempt_id, type(r), r.call_number)
+        for k in (ModelCallIntended, ResourceUsed)
+        for r in driver.of(k)
+    ]
+    assert sorted(calls, key=str) == sorted([
+        (rich.attempt_id, ModelCallIntended, 1), (rich.attempt_id, ModelCallIntended, 2),
+        (rich.attempt_id, ResourceUsed, 1),
+        (poor.attempt_id, ModelCallIntended, 1), (poor.attempt_id, ResourceUsed, 1),
+    ], key=str)  # fmt: skip
+    codes = {r.attempt_id: (r.error_code, r.tokens_used) for r in driver.results()}
+    assert codes == {rich.attempt_id: (None, 7), poor.attempt_id: ("BUDGET_EXCEEDED", 7)}
+
+
+@pytest.mark.slow
+def test_one_process_takes_2_000_assignments_a_second_and_answers_200_a_second_within_50_ms(
+    driver: Driver, start: Callable[..., HostProcess]
+) -> None:
+    """Both want a quiet machine: they say what the host can do, not what a busy one does."""
+    host = start()
+    driver.until(lambda: len(driver.of(ArmRegistered)) == 4)
+    sent: dict[AttemptId, float] = {}
+    begin = time.perf_counter()
+    for n in range(100):  # four to a transaction: one would be the limit of the driver
+        while time.perf_counter() < begin + n * 4 / 200:
+            driver.read(0.002)
+        few = [driver.assignment("noop") for _ in range(4)]
+        driver.write(*few)
+        sent |= dict.fromkeys([a.attempt_id for a in few], time.perf_counter_ns() / 1e6)
+    driver.until(lambda: driver.has_done(400))
+    came = {r.attempt_id: at / 1e6 for at, r in driver.seen if isinstance(r, ExecutionResult)}
+    late = sorted(came[attempt] - at for attempt, at in sent.items())
+    host.terminate()
+    many = [driver.assignment("noop") for _ in range(20_000)]
+    for n in range(0, len(many), 2_000):
+        driver.write(*many[n : n + 2_000])
+    start()
+    driver.until(lambda: driver.has_done(401))
+    began, before = time.perf_counter(), len(driver.results())
+    driver.until(lambda: driver.has_done(20_400))
+    rate = (len(driver.results()) - before) / (time.perf_counter() - began)
+    sys.stderr.write(f"p50 {late[200]:.1f} ms, p99 {late[396]:.1f} ms; {rate:.0f}/s\n")
+    assert late[396] < 50
+    assert rate > 2_000
+
+
 def test_an_aborted_assignment_is_never_run(driver: Driver, start: Callable[..., HostProcess]) -> None:
     aborted, kept = driver.assignment("noop"), driver.assignment("noop")
     driver.abort(aborted)
@@ -300,7 +368,7 @@ def test_a_long_attempt_is_announced_and_all_held_ones_keep_their_lease(
     driver: Driver, start: Callable[..., HostProcess]
 ) -> None:
     start()
-    driver.until(lambda: len(driver.of(ArmRegistered)) == 3)
+    driver.until(lambda: len(driver.of(ArmRegistered)) == 4)
     given = [driver.assignment("single", context={"ms": 1_000}, lease_ms=900) for _ in range(2)]
     short = driver.assignment("noop")
     driver.write(*given, short)
@@ -382,7 +450,7 @@ def test_sigterm_ends_the_host_within_3_s_and_what_is_left_is_done_by_the_next(
     driver.until(lambda: len(driver.of(AttemptStarted)) == 2)
     assert host.terminate() < 3
     assert host.process.returncode == 0
-    driver.until(lambda: len(driver.of(ArmHealthChanged)) == 3)
+    driver.until(lambda: len(driver.of(ArmHealthChanged)) == 4)
     assert {r.health for r in driver.of(ArmHealthChanged)} == {Health.UNAVAILABLE}
     assert [r.attempt_id for r in driver.results()] == [short.attempt_id]
     start()
@@ -400,7 +468,7 @@ def test_the_health_view_says_what_each_arm_holds(driver: Driver, start: Callabl
     with urlopen(f"http://127.0.0.1:{port}/health/", timeout=5) as answer:
         status = json.loads(answer.read())
     assert status["arms"][f"sleeper-{driver.suffix}"] == {"held": 1, "running": 1}
-    assert len(status["arms"]) == 3
+    assert len(status["arms"]) == 4
 
 
 if __name__ == "__main__":

@@ -1,0 +1,53 @@
+"""What the tests of arms share."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from octolog.domain.assignment import AttemptAssignment, StepInput
+from octolog.domain.ids import ArmId, AttemptId, TaskId
+from octolog.domain.reports import ModelCallIntended, ResourceUsed
+from octolog.domain.values import NO_LIMITS
+
+
+class RecordingMeter:
+    """Keeps what a handler reports, in order."""
+
+    def __init__(self) -> None:
+        self.records: list[ModelCallIntended | ResourceUsed] = []
+        self.warnings: list[str] = []
+
+    async def intended(self, record: ModelCallIntended) -> None:
+        self.records.append(record)
+
+    def used(self, record: ResourceUsed) -> None:
+        self.records.append(record)
+
+    def warned(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+def assignment(**fields: Any) -> AttemptAssignment:
+    """An assignment with `context` and `inputs` given as Python values."""
+    context = fields.pop("context", {})
+    inputs = fields.pop("inputs", {})
+    values: dict[str, Any] = {
+        "root_task_id": TaskId("t"),
+        "task_id": TaskId("t"),
+        "attempt_id": AttemptId("a"),
+        "number": 1,
+        "arm_id": ArmId("arm"),
+        "goal": "a goal",
+        "constraints_json": "{}",
+        "context_json": json.dumps(context),
+        "acceptance_criteria": (),
+        "inputs": tuple(StepInput(step_id, json.dumps(output)) for step_id, output in inputs.items()),
+        "allowance": NO_LIMITS,
+        "priority": 5,
+        "assigned_ms": 0,
+        "lease_ms": 30_000,
+        "timeout_ms": 30_000,
+        "security_policy": "default",
+    }
+    return AttemptAssignment(**(values | fields))

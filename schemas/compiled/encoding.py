@@ -68,8 +68,8 @@ class _Encoder:
             case Fixed(size_bytes):
                 return f"exactly({value}, {size_bytes})" if self._uses("exactly") else ""
             case Symbols(cls, symbols):
-                table = {symbol: wire.LONG[number] for number, symbol in enumerate(symbols)}
-                return f"{self.source.bind(cls.__name__, table)}[{value}]"
+                numbers = {symbol: wire.LONG[number] for number, symbol in enumerate(symbols)}
+                return f"{self.source.bind(cls.__name__, numbers)}[{value}]"
             case Nullable(inner):
                 v = self.source.fresh("v")
                 return rf'b"\0" if ({v} := {value}) is None else b"\2" + {self._single(inner, v)}'

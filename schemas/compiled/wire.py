@@ -8,6 +8,7 @@ something else.
 from __future__ import annotations
 
 import struct
+from array import array
 from typing import Any, Final
 
 from octolog.domain.errors import UndecodableRecord
@@ -20,7 +21,6 @@ _LOW_14: Final = _PAIR - 1
 _LAST_SHIFT: Final = 63  # the tenth byte of a 64-bit number has one bit left
 _MAX_LONG: Final = (1 << 63) - 1
 _MAX_INT: Final = (1 << 31) - 1
-_FIVE_MORE: Final = sum(_MORE << 7 * n for n in range(5))
 _SIX_BYTES_FROM: Final = 1 << 34
 _SIX_BYTES_TO: Final = 1 << 41
 
@@ -96,6 +96,11 @@ SPAN: Final = tuple(1 + (b >> 1) if b < _MORE and not b & 1 else 0 for b in rang
 FLAG: Final = {0: False, 1: True}
 UNPACK: Final = struct.Struct("<d").unpack_from
 
+_BOTH_MORE: Final = _MORE << 8 | _MORE
+_UNPACK_PAIRS: Final = struct.Struct("<3H").unpack_from
+_WORTH: Final = array("H", [h << 7 | low for h in range(128) for _ in "12" for low in range(128)] * 2)
+"""Two bytes, as a number with the first byte lowest -> their value of seven bits each."""
+
 
 def long(d: bytes, i: int) -> tuple[int, int]:
     """The number at `i`, and where it ends."""
@@ -126,11 +131,10 @@ def _longer(d: bytes, i: int, z: int) -> tuple[int, int]:
 
 def moment_at(d: bytes, i: int) -> tuple[int, int]:
     """`long`, for a number that takes six bytes and is not negative, as times do."""
-    head = d[i : i + 6]
-    if len(head) == 6:  # noqa: PLR2004 - as said above
-        a, b, c, e, f, g = head
-        if a & b & c & e & f >= _MORE > g and not a & 1:
-            return (a + (b << 7) + (c << 14) + (e << 21) + (f << 28) + (g << 35) - _FIVE_MORE) >> 1, i + 6
+    if i + 6 <= len(d):
+        x, y, z = _UNPACK_PAIRS(d, i)
+        if x & y & _BOTH_MORE == _BOTH_MORE and z & _BOTH_MORE == _MORE and not x & 1:
+            return (_WORTH[x] + (_WORTH[y] << 14) + (_WORTH[z] << 28)) >> 1, i + 6
     return long(d, i)
 
 

@@ -1,8 +1,9 @@
 """Instances of frozen dataclasses without their `__init__`.
 
-A frozen dataclass sets each field through `object.__setattr__`, a call for each. A *blank* is an instance of a class with the same slots and nothing else: its fields are
-set by plain assignment, and then it becomes an instance of the real class, which Python allows between classes
-of the same layout. Nobody else holds it before that, so the frozen class keeps its word.
+A frozen dataclass sets each field through `object.__setattr__`, a call for each. A *blank* is an instance of a
+class with the same slots and nothing else: its fields are set by plain assignment, and then it becomes an
+instance of the real class, which Python allows between classes of the same layout. Nobody else holds it before
+that, so the frozen class keeps its word.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ class Outcomes:
     ) -> ExecutionResult:
         """The result of an attempt that raised."""
         code, retryable = _judge(error)
-        text = " ".join(str(error).split())
+        text = _sayable(" ".join(str(error).split()))
         told = text if isinstance(error, OctologError) and text else f"{type(error).__name__}: {text}"
         return ExecutionResult(
             assignment.root_task_id,
@@ -175,9 +175,15 @@ def _task_error(error: BaseException) -> TaskError | None:
 
 
 def _bounded(sources: tuple[str, ...]) -> tuple[str, ...]:
+    named = tuple(_sayable(source) for source in sources[:MAX_DATA_SOURCES])
     if len(sources) <= MAX_DATA_SOURCES:
-        return tuple(sources)
-    return (*sources[:MAX_DATA_SOURCES], f"and {len(sources) - MAX_DATA_SOURCES} more")
+        return named
+    return (*named, f"and {len(sources) - MAX_DATA_SOURCES} more")
+
+
+def _sayable(text: str) -> str:
+    """A file's name, or an error that holds one, may be no Unicode; the log takes nothing else."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _plain(value: Any) -> Any:

@@ -11,7 +11,7 @@ from time import monotonic, time_ns
 from typing import Any, Final
 
 from arms import topics
-from arms.arm import Arm
+from arms.arm import Arm, Fail
 from arms.handler import DeadlinePassed, Handler
 from arms.host.held import Held, Kept, Phase, Place
 from arms.host.meter import AttemptMeter
@@ -121,7 +121,7 @@ class Desk:
         return [held.task for held in self.held.values() if held.task is not None]
 
     def _drop(self, held: Held, reason: str) -> None:
-        held.phase = Phase.DROPPED
+        held.phase = Phase.ENDED
         self.held.pop(held.assignment.attempt_id, None)
         held.halt(reason)
 
@@ -189,12 +189,20 @@ class Desk:
         if held.phase is not Phase.RUNNING:
             return
         held.phase = Phase.SENDING
+        try:
+            self._send(held, result)
+        except Exception as error:  # noqa: BLE001 -- a field of the answer is of a type that no schema takes
+            handler = held.handler
+            assert handler is not None, "a result without a run"  # noqa: S101
+            fault = Fail(f"the result cannot be written: {error}", "INVALID_OUTPUT")
+            result = self._outcomes.of_error(held.assignment, fault, handler, **_times(held))
+            self._send(held, result)
         self._kept.put(result)
-        self._send(held, result)
 
     def _send(self, held: Held, result: ExecutionResult) -> None:
         def arrived() -> None:
             self.held.pop(result.attempt_id, None)
+            held.phase = Phase.ENDED
             held.acknowledge()
 
         self._outbox.send(

@@ -25,7 +25,7 @@ class Phase(Enum):
     QUEUED = auto()
     RUNNING = auto()
     SENDING = auto()
-    DROPPED = auto()
+    ENDED = auto()
 
 
 @dataclass(slots=True, eq=False)
@@ -37,7 +37,7 @@ class Held:
         places: Where it lay there; more than one when it was read again.
         taken_s: When it was taken, monotonic seconds.
         trace: W3C traceparent, if it came with one.
-        phase: Queued, running, its result on the way, or dropped.
+        phase: Queued, running, its result on the way, or ended: its result is in the log, or none is wanted.
         started_s: When its function began, monotonic seconds.
         timed_out: Its time was over before its function ended.
         handler: Counts its model calls, once it runs.

@@ -64,8 +64,9 @@ class Outbox:
         }
         if trace is not None:
             headers["traceparent"] = trace
+        value = self._codec.encode(record)
         self.waiting += 1
-        self._publish(topic, key, self._codec.encode(record), headers, then)
+        self._publish(topic, key, value, headers, then)
 
     def _publish(
         self, topic: str, key: str, value: bytes, headers: dict[str, str], then: Callable[[], None] | None

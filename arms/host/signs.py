@@ -50,7 +50,7 @@ class Signs:
                 self._announce(desk, held)
         while self._leases and self._leases[0][0] <= now:
             held = heappop(self._leases)[2]
-            if held.phase in (Phase.QUEUED, Phase.RUNNING, Phase.SENDING) and held.places:
+            if held.phase is not Phase.ENDED:
                 self._heartbeat(held)
                 self._lease(held, now)
 

@@ -74,10 +74,12 @@ def arms_for(suffix: str) -> list[Arm]:
         return Answer({"slept": work.context}, confidence=0.5, data_sources=("clock",))
 
     @arm(f"single-{suffix}", capabilities=("one",), max_concurrent_tasks=1)
-    def single(work: Work) -> dict[str, str]:
+    def single(work: Work) -> Any:
         time.sleep(work.context.get("ms", 0) / 1000)
         if "fail" in work.context:
             raise Fail("asked to fail", "ASKED")
+        if "odd" in work.context:
+            return Answer({}, tests_passed=(object(),))  # type: ignore[arg-type]
         if "bug" in work.context:
             raise KeyError("a bug")
         return {"goal": work.goal}
@@ -335,11 +337,15 @@ def test_a_failure_says_whose_it_is(driver: Driver, start: Callable[..., HostPro
     driver.write(
         driver.assignment("single", context={"fail": 1}),
         driver.assignment("single", context={"bug": 1}),
+        driver.assignment("single", context={"odd": 1}),
         driver.assignment("sleeper", context={"ms": 60_000}, timeout_ms=300),
         driver.assignment("sleeper", context={"ms": 60_000}, timeout_ms=20),
     )
-    driver.until(lambda: len(driver.results()) == 4)
+    driver.until(lambda: len(driver.results()) == 5)
     found = sorted((r.error_code, r.retryable, r.error) for r in driver.results())
+    code, _, error = found.pop()
+    assert code == "INVALID_OUTPUT"
+    assert (error or "").startswith("the result cannot be written")
     assert found == [
         ("ARM_ERROR", False, "KeyError: 'a bug'"),
         ("ASKED", False, "asked to fail"),

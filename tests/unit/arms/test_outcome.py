@@ -102,6 +102,12 @@ def test_data_sources_are_bounded_and_the_rest_is_counted() -> None:
     assert (len(sources), sources[-1]) == (201, "and 50 more")
 
 
+def test_names_that_are_no_unicode_are_written_with_escapes() -> None:
+    sources = result_of(Answer({}, data_sources=("caf\udce9.md", "ü"))).provenance.data_sources
+    assert sources == ("caf\\udce9.md", "ü")
+    assert result_of_error(Fail("caf\udce9.md")).error == "caf\\udce9.md"
+
+
 @pytest.mark.parametrize(
     ("error", "code", "retryable", "text"),
     [

@@ -432,3 +432,9 @@ def test_every_symbol_has_its_number() -> None:
         warned = catalog.RECORDS["octolog.task.BudgetWarned"](1, member, 2, 3)
         body = encoder(type(warned))(warned, LINK)
         assert body[-3:] == bytes((number * 2, 4, 6))
+
+
+@pytest.mark.parametrize("length", [-1, -5, -(1 << 63)])
+def test_a_length_below_zero_never_moves_the_place_back(length: int) -> None:
+    with pytest.raises(UndecodableRecord, match=f"a length of {length} at byte"):
+        wire.text(b"\0" * 4 + varint(length) + b"\0" * 8, 4)

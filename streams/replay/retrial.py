@@ -13,7 +13,7 @@ from octolog.domain.reports import AttemptHeartbeat, AttemptStarted
 from octolog.domain.shard import ClosedTrees, Input
 from octolog.domain.task.decide import decide
 from octolog.domain.task.ledger import RESOURCES, ZERO, Vector, add, bounds, vector
-from octolog.domain.task.state import Tree, absent
+from octolog.domain.task.state import Tree
 from octolog.domain.upkeep import TimerFired, TimerKind
 from octolog.ports import LogRecord
 from schemas.codec import Codec, RecordedFact
@@ -90,16 +90,15 @@ class Retrial(TaskProcessor):
             return False
         if isinstance(command, _SIGNS_OF_LIFE) or _is_news(command):
             return True
-        return next(decide(self.tree(command.root_task_id), command, record.timestamp_ms), None) is None
+        tree = self.tree(command.root_task_id)
+        if tree is None:  # a request starts it or is refused, a report is a dead letter
+            return isinstance(command, TimerFired)
+        return next(decide(tree, command, record.timestamp_ms), None) is None
 
-    def knows(self, root_id: TaskId) -> bool:
-        """True when the tree has a fact so far."""
-        return root_id in self.shard.trees or self._over(root_id) is not None
-
-    def tree(self, root_id: TaskId) -> Tree:
-        """A tree as it is now; of one that is over, only what refuses repeats."""
+    def tree(self, root_id: TaskId) -> Tree | None:
+        """A tree as it is now; of one that is over, only what refuses repeats; None when it has no fact."""
         entry = self.shard.trees.get(root_id)
-        return entry.tree if entry is not None else self._over(root_id) or absent(root_id)
+        return entry.tree if entry is not None else self._over(root_id)
 
     def expected(self, position: int) -> tuple[LogRecord, RecordedFact] | None:
         """The next fact as recorded; None at the end.
@@ -148,7 +147,9 @@ class Retrial(TaskProcessor):
             raise Differs(out_of_place(record, recorded, link.position))
         if recorded.fact == fact and recorded.link == link:
             if record.key != link.root_task_id.encode():
-                raise Differs(_difference(record, recorded, "edited", f"the key is not {link.root_task_id!r}"))
+                raise Differs(
+                    _difference(record, recorded, "edited", f"the key is not {link.root_task_id!r}")
+                )
             return recorded.hash
         fields = (
             *fields_that_differ(recorded.link, link, "link."),
@@ -190,7 +191,8 @@ class Retrial(TaskProcessor):
         if isinstance(fact, f.AttemptEnded):
             self._settled[root_id] = add(self._settled.get(root_id, ZERO), vector(fact.settled))
         elif isinstance(fact, f.TaskCompleted | f.TaskFailed | f.TaskCancelled) and fact.task_id == root_id:
-            fault = self._account(self.tree(root_id), self._settled.pop(root_id, ZERO))
+            tree = self.shard.trees[root_id].tree  # filed as over once all facts of this decision are out
+            fault = self._account(tree, self._settled.pop(root_id, ZERO))
             if fault is not None:
                 self._report.add_difference(
                     Difference(TASKS, record.partition, record.offset, root_id, link.seq, "settlement", fault)

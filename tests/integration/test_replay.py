@@ -39,7 +39,7 @@ from streams.topics import ARMS, ASSIGNMENTS, CONTRACTS, INPUTS, RESOURCES, RESU
 pytestmark = pytest.mark.integration
 
 DECIDED = Decided(window=8, lease_ms=1_200)
-TREES = 30
+TREES = 20
 TOPICS_FILE = Path(__file__).resolve().parents[2] / "deploy" / "topics.yaml"
 _PATIENCE_S = 60
 
@@ -133,7 +133,7 @@ class Arms:
 
 
 def _work(node: Node) -> None:
-    """Thirty trees, with a restart of the worker between them."""
+    """Twenty trees, with a restart of the worker between them."""
     for name in ("arm-a", "arm-b"):
         node.say(ARMS, ArmRegistered(capability(name), "tester"), key=name)
     retry = RetryPolicy(max_attempts=4, base_ms=50, cap_ms=100)
@@ -147,7 +147,7 @@ def _work(node: Node) -> None:
     with closing(Arms(node)) as arms:
         worker = node.worker()
         try:
-            _until(worker, arms, lambda facts: facts > 60)
+            _until(worker, arms, lambda facts: facts > 40)
         finally:
             worker.close()
         worker = node.worker()
@@ -179,7 +179,10 @@ def test_what_a_broker_and_a_worker_wrote_is_found_right_and_whole(node: Node) -
     positions = committed(node.config, GROUP, INPUTS)
     told: list[tuple[int, int]] = []
     report = verify(
-        _source(node), committed=positions, decided=DECIDED, progress=lambda done, all_: told.append((done, all_))
+        _source(node),
+        committed=positions,
+        decided=DECIDED,
+        progress=lambda done, all_: told.append((done, all_)),
     )
     assert report.ok, report.to_json()
     found = report.to_json()
@@ -193,7 +196,9 @@ def test_what_a_broker_and_a_worker_wrote_is_found_right_and_whole(node: Node) -
 def test_the_run_held_retries_timeouts_and_lost_attempts(node: Node) -> None:
     with closing(KafkaLogReader(node.config)) as reader:
         views = [state_at(reader, node.codec, TaskId(f"task-{number}")) for number in range(TREES)]
-    ended = [f.recorded.fact for view in views for f in view.facts if isinstance(f.recorded.fact, AttemptEnded)]
+    ended = [
+        f.recorded.fact for view in views for f in view.facts if isinstance(f.recorded.fact, AttemptEnded)
+    ]
     outcomes = Counter(fact.outcome.value for fact in ended)
     assert {"SUCCESS", "FAILURE", "LOST", "TIMED_OUT"} <= set(outcomes), outcomes
     assert all(view.tree.status is TreeStatus.COMPLETED for view in views)

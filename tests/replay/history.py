@@ -50,7 +50,12 @@ def _line(record: LogRecord, codec: Codec) -> dict[str, Any]:
         place = {"topic": letter.source_topic, "offset": letter.source_offset}
         return {"refused": {**place, "error": letter.error, "reason": letter.reason}}
     what = "arm" if record.topic == ARMS else "input"
-    return {what: _shown(record, codec), "topic": record.topic, "offset": record.offset, "at_ms": record.timestamp_ms}
+    return {
+        what: _shown(record, codec),
+        "topic": record.topic,
+        "offset": record.offset,
+        "at_ms": record.timestamp_ms,
+    }
 
 
 def _shown(record: LogRecord, codec: Codec) -> dict[str, Any]:
@@ -63,13 +68,18 @@ def _shown(record: LogRecord, codec: Codec) -> dict[str, Any]:
         shown = {"key": (record.key or b"").decode(), **_plain(value)}
         if _content(shown, codec) == (record.key, record.value):
             return shown
-    return {name: None if part is None else part.hex() for name, part in (("key_hex", record.key), ("hex", record.value))}
+    return {
+        name: None if part is None else part.hex()
+        for name, part in (("key_hex", record.key), ("hex", record.value))
+    }
 
 
 def _content(shown: dict[str, Any], codec: Codec) -> tuple[bytes | None, bytes | None]:
     if "hex" in shown:
         key, value = shown["key_hex"], shown["hex"]
-        return (None if key is None else bytes.fromhex(key)), (None if value is None else bytes.fromhex(value))
+        return (None if key is None else bytes.fromhex(key)), (
+            None if value is None else bytes.fromhex(value)
+        )
     rest = {name: value for name, value in shown.items() if name not in ("key", "type")}
     return shown["key"].encode(), codec.encode(msgspec.convert(rest, catalog.RECORDS[shown["type"]]))
 
@@ -86,7 +96,8 @@ def _without_defaults(value: Any) -> Any:
     return {
         field.name: _without_defaults(getattr(value, field.name))
         for field in fields(value)
-        if getattr(value, field.name) != (field.default_factory() if field.default_factory is not MISSING else field.default)
+        if getattr(value, field.name)
+        != (field.default_factory() if field.default_factory is not MISSING else field.default)
     }
 
 

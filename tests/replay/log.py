@@ -16,7 +16,17 @@ from schemas.registry import MemorySchemaTopic, TopicSchemaIds
 from streams.processors.task import TaskProcessor
 from streams.registry_table import RegistryTable
 from streams.replay import Decided
-from streams.topics import ARMS, ASSIGNMENTS, CONTRACTS, DEAD_LETTERS, INPUTS, RESOURCES, RESULTS, TASKS, TIMERS
+from streams.topics import (
+    ARMS,
+    ASSIGNMENTS,
+    CONTRACTS,
+    DEAD_LETTERS,
+    INPUTS,
+    RESOURCES,
+    RESULTS,
+    TASKS,
+    TIMERS,
+)
 
 START_MS = 1_700_000_000_000
 TOPICS = (*INPUTS, TASKS, ARMS, DEAD_LETTERS)

@@ -116,7 +116,9 @@ def cancelled_while_it_runs() -> World:
 def budget_exhausted() -> World:
     """Warned at 80 percent, then ended; what an intent announced and nobody confirmed is charged."""
     world = _world("arm-a")
-    world.send(submit(budget=Limits(max_tokens=1_000, max_llm_calls=9), steps=(step("one"), step("two", "one"))))
+    world.send(
+        submit(budget=Limits(max_tokens=1_000, max_llm_calls=9), steps=(step("one"), step("two", "one")))
+    )
     one = world.next_attempt()
     world.send(call_intended(one, 1, tokens=900, calls=1))
     world.send(call_used(one, 1, tokens=850, calls=1, cost_micros=1_200))

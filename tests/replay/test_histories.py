@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from octolog.domain import scheduler
+from octolog.domain.routing import route
 from octolog.domain.task import attempts
 from tests.replay.history import FOLDER, lines_of, replayed
 from tests.replay.scenarios import SCENARIOS
@@ -17,7 +18,7 @@ def _recorded(name: str) -> list[str]:
 
 
 def test_every_scenario_has_its_history() -> None:
-    assert HISTORIES == sorted(SCENARIOS)
+    assert sorted(SCENARIOS) == HISTORIES
 
 
 @pytest.mark.parametrize("name", HISTORIES)
@@ -43,7 +44,6 @@ def test_another_delay_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_another_route_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = scheduler.route
-    monkeypatch.setattr(scheduler, "route", lambda need, registry: real(need, registry)[::-1])
+    monkeypatch.setattr(scheduler, "route", lambda need, registry: route(need, registry)[::-1])
     recorded = _recorded("plan_in_the_contract")
     assert lines_of(replayed(recorded)) != recorded

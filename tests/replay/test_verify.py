@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from dataclasses import replace
 
 from octolog.domain.arm import ArmRegistered
 from octolog.domain.errors import NotFound
@@ -56,7 +56,7 @@ def test_what_happened_is_found_right_and_whole(name: str) -> None:
     assert report.to_json()["dead_letters"] == len(world.records[DEAD_LETTERS, 0])
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", range(15))
 def test_any_history_is_found_right(seed: int) -> None:
     world = wander(seed, actions=120)
     report = _verified(world)
@@ -105,7 +105,7 @@ def test_a_flipped_bit_is_found_in_the_fact_it_is_in(name: str) -> None:
     chance = random.Random(name)
     count = len(SCENARIOS[name]().records[FACTS])
     for index in range(count):
-        for _ in range(6):
+        for _ in range(3):
             world = SCENARIOS[name]()
             value = bytearray(world.records[FACTS][index].value or b"")
             value[chance.randrange(len(value))] ^= 1 << chance.randrange(8)
@@ -249,7 +249,9 @@ def test_an_edited_contract_is_found_at_its_fact() -> None:
 
 def test_an_edited_registry_is_found_at_the_first_fact_it_changes() -> None:
     world = success_at_once()
-    _set_value(world, (ARMS, 0), 0, world.codec.encode(ArmRegistered(capability("arm-a", "work", cost_tier=4), "x")))
+    _set_value(
+        world, (ARMS, 0), 0, world.codec.encode(ArmRegistered(capability("arm-a", "work", cost_tier=4), "x"))
+    )
     first = _first(world)
     assert [f.field for f in first.fields] == ["candidates"]
 
@@ -271,7 +273,9 @@ def test_a_refused_record_whose_letter_is_gone_is_lost() -> None:
     world = SCENARIOS["dead_letters_between"]()
     lost = _letters(world)[0]
     del world.records[DEAD_LETTERS, 0][0]
-    assert [(l.topic, l.offset) for l in _verified(world).lost] == [(lost.source_topic, lost.source_offset)]
+    assert [(found.topic, found.offset) for found in _verified(world).lost] == [
+        (lost.source_topic, lost.source_offset)
+    ]
 
 
 @pytest.mark.parametrize("change", [{"value": b"other"}, {"key": b"other"}, {"source_timestamp_ms": 1}])

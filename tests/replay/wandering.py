@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 from octolog.domain.arm import ArmRegistered, ArmRetired
 from octolog.domain.assignment import AttemptAssignment
+from octolog.domain.contract import Step
 from octolog.domain.ids import ArmId, TaskId
 from octolog.domain.values import Limits, RetryPolicy
-from octolog.testing import amend, attempt, call_intended, call_used, cancel, capability, failure, heartbeat
-from octolog.testing import started, step, submit, success
+from octolog.testing import (
+    amend,
+    attempt,
+    call_intended,
+    call_used,
+    cancel,
+    capability,
+    failure,
+    heartbeat,
+    started,
+    step,
+    submit,
+    success,
+)
 from streams.replay import Decided
 from streams.topics import CONTRACTS, RESULTS
 from tests.replay.log import World
@@ -55,14 +69,14 @@ def _act(world: World, chance: random.Random) -> None:
 
 
 def _submit(world: World, chance: random.Random, task: str) -> None:
-    steps = ()
+    steps: tuple[Step, ...] = ()
     if chance.random() < 0.4:
         steps = (
             step("one", required_capabilities=("work",)),
             step("two", budget=Limits(max_tokens=chance.choice((None, 400)))),
             step("three", "one", "two", required_capabilities=(chance.choice(_TAGS),)),
         )
-    contract = {
+    contract: dict[str, Any] = {
         "goal": chance.choice(("do it", "do more", "")),
         "priority": chance.randrange(1, 11),
         "steps": steps,
@@ -71,7 +85,9 @@ def _submit(world: World, chance: random.Random, task: str) -> None:
         "timeout_ms": chance.choice((None, 3_000)),
     }
     if chance.random() < 0.2:
-        world.send(submit(f"{task}.{chance.randrange(3)}", root=task, parent_task_id=TaskId(task), **contract))
+        world.send(
+            submit(f"{task}.{chance.randrange(3)}", root=task, parent_task_id=TaskId(task), **contract)
+        )
     else:
         world.send(submit(task, **contract))
 

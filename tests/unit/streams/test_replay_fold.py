@@ -14,7 +14,12 @@ from streams.partitioner import partition_for
 from streams.replay import rebuild, state_at
 from streams.topics import TASKS
 from tests.replay.log import MemoryReader, World
-from tests.replay.scenarios import plan_by_an_arm, priority_within_a_window, retry_until_it_works, waiting_for_the_registry
+from tests.replay.scenarios import (
+    plan_by_an_arm,
+    priority_within_a_window,
+    retry_until_it_works,
+    waiting_for_the_registry,
+)
 
 ROOT = TaskId("task-1")
 
@@ -74,7 +79,11 @@ def test_a_tree_is_shown_as_it_is() -> None:
 
 def test_a_tree_is_shown_as_it_was_at_an_offset() -> None:
     world = plan_by_an_arm()
-    planned = next(r.offset for r, f in zip(world.records[TASKS, 0], world.facts(), strict=True) if hasattr(f.fact, "steps"))
+    planned = next(
+        r.offset
+        for r, f in zip(world.records[TASKS, 0], world.facts(), strict=True)
+        if hasattr(f.fact, "steps")
+    )
     before = state_at(_reader(world), world.codec, ROOT, at=planned - 1)
     after = state_at(_reader(world), world.codec, ROOT, at=planned)
     assert (len(before.tree.nodes), len(after.tree.nodes)) == (1, 3)

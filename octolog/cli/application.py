@@ -17,6 +17,7 @@ _MODULES: Final = (
     "query",
     "dead_letters",
     "operations",
+    "projections",
     "main_job",
 )
 HELP: Final = "Runs LLM agents on an Apache Kafka log: exactly once, and provable."

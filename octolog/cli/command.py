@@ -11,7 +11,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Final, NoReturn, ParamSpec, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Concatenate,
+    Final,
+    NoReturn,
+    ParamSpec,
+    cast,
+    get_type_hints,
+)
 
 import typer
 
@@ -118,9 +128,9 @@ def _shared(function: Callable[..., None]) -> Callable[..., None]:
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
         for name, (annotation, default) in _SHARED.items()
     ]
-    run.__signature__ = inspect.Signature(parameters)
+    cast("Any", run).__signature__ = inspect.Signature(parameters)  # what typer reads
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    del run.__wrapped__  # type: ignore[attr-defined]  # or typer looks through to the bare function
+    del run.__wrapped__  # or typer looks through to the bare function
     return run
 
 

@@ -81,12 +81,15 @@ def error_document(error: OctologError) -> dict[str, Any]:
     return {"error": said}
 
 
-def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str] | None = None) -> object:
+def table(
+    rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str] | None = None, limit: int = _CELL_CHARS
+) -> object:
     """Rows as a table.
 
     Args:
         rows: What to show.
         columns: Key -> heading, in order; None: every key of the first row.
+        limit: Characters of a value after which it is cut.
     """
     from rich.table import Table
     from rich.text import Text
@@ -96,7 +99,7 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str] | None =
     for heading in shown.values():
         found.add_column(heading, overflow="fold")
     for row in rows:
-        found.add_row(*(Text(cell(row.get(name))) for name in shown))
+        found.add_row(*(Text(cell(row.get(name), limit)) for name in shown))
     return found
 
 

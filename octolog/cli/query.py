@@ -27,6 +27,7 @@ _CUSTODY_COLUMNS = {
     "task_id": "task",
     "detail": "detail",
 }
+_QUERY_CELL_CHARS = 100_000
 
 
 class Format(StrEnum):
@@ -131,7 +132,7 @@ def _write_to(answer: Answer, form: Format, binary: BinaryIO | None, text: TextI
             writer.writerows([_csv_cell(value) for value in row.values()] for row in answer.table.to_pylist())
         case _:
             names = {name: name for name in answer.table.column_names}
-            write_rich(table(answer.table.to_pylist(), names), text, text.isatty())
+            write_rich(table(answer.table.to_pylist(), names, _QUERY_CELL_CHARS), text, text.isatty())
 
 
 def _write_parquet(answer: Answer, file: BinaryIO) -> None:

@@ -28,7 +28,7 @@ _TREE_COLUMNS = {
     "root_task_id": "task",
     "status": "status",
     "submitted_at": "submitted (UTC)",
-    "tasks": "tasks",
+    "attempts_ended": "attempts",
     "tokens": "tokens",
     "cost_dollars": "cost $",
     "goal": "goal",

@@ -22,7 +22,6 @@ _COLUMNS = {
     "status": "status",
     "arm": "arm",
     "attempts": "attempts",
-    "tokens": "tokens",
     "goal": "goal",
 }
 
@@ -75,7 +74,7 @@ def _watch_all(call: Call, timeout_s: float) -> None:
     from octolog.app.queries import open_queries
 
     deadline = time.monotonic() + timeout_s
-    columns = {name: name for name in ("root_task_id", "status", "tasks", "tokens", "cost_dollars", "goal")}
+    columns = {name: name for name in ("root_task_id", "status", "attempts_ended", "tokens", "cost_dollars", "goal")}
     with open_queries(call.settings()) as queries:
         live = _live(call)
         with live or nullcontext():

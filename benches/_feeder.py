@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections.abc import Callable
 from typing import Final
 
 from _cluster import Cluster, Facts
@@ -34,21 +33,19 @@ class Feeder:
         self.finished = 0
 
     def run(self, until: Callable[[int], bool]) -> None:
-        """Wave after wave until `until(finished trees)`; then all that were begun are finished.
+        """Wave after wave until `until(trees begun)`; then all that were begun are finished.
 
         Raises:
             RuntimeError: Nothing came for a minute.
         """
         before: list[str] = []
-        for wave in self._waves():
-            last = until(self.finished)
-            if last and not before:
+        while True:
+            new = [] if until(self.submitted) else self._next_wave()
+            if not new and not before:
                 return
-            for task_id in () if last else wave:
+            for task_id in new:
                 self._send(CONTRACTS, task_id, self._cluster.codec.encode(contract(task_id, 1, ARM)))
             self._answer(before)
-            new = [] if last else wave
-            self.submitted += len(new)
             self._await(2 * len(new) + (facts_of(1) - 2) * len(before))
             self.finished += len(before)
             before = new
@@ -62,9 +59,10 @@ class Feeder:
             self._send(RESULTS, task_id, self._cluster.codec.encode(result(task_id, STEP, ARM)))
         self._producer.flush(30)
 
-    def _waves(self) -> Iterator[list[str]]:
-        for number in count():
-            yield [f"tree-{number}-{tree}" for tree in range(self._wave)]
+    def _next_wave(self) -> list[str]:
+        first = self.submitted
+        self.submitted += self._wave
+        return [f"tree-{number}" for number in range(first, self.submitted)]
 
     def _send(self, topic: str, key: str, value: bytes) -> None:
         self._producer.produce(topic, value, key.encode())

@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def _at(mark: int, feeder: Feeder, child: Processor) -> dict[str, Any]:
-    feeder.run(lambda finished: finished >= mark)
+    feeder.run(lambda begun: begun >= mark)
     rss_mb = psutil.Process(child.pid).memory_info().rss / _MB
     say(f"{feeder.finished} trees finished: {rss_mb:.1f} MB")
     return {"rss_mb": round(rss_mb, 1)}

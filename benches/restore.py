@@ -109,9 +109,8 @@ def _guarded(action: Callable[[], None], failures: list[BaseException]) -> None:
 
 
 def _trees(feeder: Feeder) -> dict[str, int]:
-    waves, rest = divmod(feeder.finished, WAVE)
-    assert rest == 0
-    return {f"tree-{number}-{tree}": 1 for number in range(waves) for tree in range(WAVE)}
+    assert feeder.finished == feeder.submitted
+    return {f"tree-{number}": 1 for number in range(feeder.finished)}
 
 
 if __name__ == "__main__":

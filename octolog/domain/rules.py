@@ -43,7 +43,7 @@ MAX_ARM_NAME_CHARS: Final = 100
 MAX_DESCRIPTION_CHARS: Final = 500
 MAX_STEPS: Final = 1_000
 MAX_PLANNED_STEPS: Final = 10
-MAX_INPUT_CHARS: Final = 4 * 1024 * 1024
+MAX_INPUT_CHARS: Final = 2 * 1024 * 1024
 """Outputs of prerequisites that one assignment may carry; well below the largest record."""
 
 MAX_JSON_BYTES: Final = 256 * 1024

@@ -162,12 +162,13 @@ def _leaf(block: pl.DataFrame, leaf: Column) -> pl.Series:
 
 
 def _log_columns(records: Sequence[LogRecord]) -> list[pl.Series]:
+    topics, partitions, offsets, timestamps, _, _ = zip(*records, strict=True)
     names = [name for name, _ in LOG_COLUMNS]
     return [
-        pl.repeat(records[0].topic, len(records), dtype=pl.String, eager=True).alias(names[0]),
-        pl.Series(names[1], [record.partition for record in records], pl.Int32),
-        pl.Series(names[2], [record.offset for record in records], pl.Int64),
-        pl.Series(names[3], [record.timestamp_ms for record in records], pl.Int64).cast(pl.Datetime("ms")),
+        pl.repeat(topics[0], len(records), dtype=pl.String, eager=True).alias(names[0]),
+        pl.Series(names[1], partitions, pl.Int32),
+        pl.Series(names[2], offsets, pl.Int64),
+        pl.Series(names[3], timestamps, pl.Int64).cast(pl.Datetime("ms")),
     ]
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
-
-import polars as pl
 
 from octolog.domain.errors import UndecodableRecord
 from octolog.ports import DeadLetterSink, LogRecord, Positions
@@ -70,6 +69,7 @@ class AnalyticsProjection:
     ) -> None:
         self._store, self._dead_letters = store, dead_letters
         self._reader = reader or ColumnReader(ids)
+        self._decoder = ThreadPoolExecutor(1, thread_name_prefix="columns")
         self._positions: Positions = {}
         self.last = Stored(0, ())
         self._open()
@@ -86,18 +86,21 @@ class AnalyticsProjection:
             Unavailable: When a schema cannot be looked up now.
         """
         batch = fold(records, self._positions, after)
-        frames: list[tuple[Table, pl.DataFrame]] = []
-        refused: list[Refusal] = []
-        for group, members in batch.groups.items():
-            table, columns = self._columns(group, members)
-            refused += columns.refused
-            if table is not None:
-                frames += [(table, frame) for frame in columns.frames]
-        if self._dead_letters is not None:
-            for refusal in refused:
-                self._dead_letters.refuse(refusal.record, refusal.reason, refusal.error)
-        self._commit(batch, frames)
-        self.last = Stored(sum(frame.height for _, frame in frames), tuple(refused))
+        if not batch.groups and batch.positions == self._positions:
+            return
+        rows, refused = 0, []
+        with self._store.transaction():
+            for table, columns in self._read_ahead(batch):
+                refused += columns.refused
+                for frame in columns.frames:
+                    self._store.insert(quoted(table.name), frame)
+                    rows += frame.height
+            if self._dead_letters is not None:
+                for refusal in refused:
+                    self._dead_letters.refuse(refusal.record, refusal.reason, refusal.error)
+            self._move(batch.positions)
+        self._positions = batch.positions
+        self.last = Stored(rows, tuple(refused))
 
     def reset(self) -> None:
         """Drop every table and position, and make the tables anew."""
@@ -117,41 +120,44 @@ class AnalyticsProjection:
 
     def close(self) -> None:
         """Release the store."""
+        self._decoder.shutdown()
         self._store.close()
 
-    # Reading
+    def _read_ahead(self, batch: Batch) -> Iterator[tuple[Table, Columns]]:
+        """The columns of each group; the next is read while DuckDB takes the one before, off the interpreter lock."""
+        waiting = [
+            self._decoder.submit(self._columns, group, members) for group, members in batch.groups.items()
+        ]
+        try:
+            for future in waiting:
+                yield future.result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
-    def _columns(self, group: Group, members: list[LogRecord]) -> tuple[Table | None, Columns]:
+    def _columns(self, group: Group, members: list[LogRecord]) -> tuple[Table, Columns]:
         topic, schema_id = group
+        allowed = carried().get(topic, {})
         try:
             if schema_id == NO_SCHEMA:
                 raise UndecodableRecord(
                     "no value of the Confluent wire format: magic byte 0, schema id, Avro"
                 )
             name = self._reader.record_name(schema_id)
-            table = carried().get(topic, {}).get(name)
-            if table is None:
+            if name not in allowed:
                 raise UndecodableRecord(f"{topic} carries no {name}")
         except UndecodableRecord as error:
             refused = [Refusal(record, str(error), type(error).__name__) for record in members]
-            return None, Columns([], refused)
-        return table, self._reader.read(schema_id, table, members)
+            return tables()[0], Columns([], refused)
+        return allowed[name], self._reader.read(schema_id, allowed[name], members)
 
-    # Writing
-
-    def _commit(self, batch: Batch, frames: list[tuple[Table, pl.DataFrame]]) -> None:
-        changed = {source: at for source, at in batch.positions.items() if self._positions.get(source) != at}
-        if not frames and not changed:
-            return
-        with self._store.transaction():
-            for table, frame in frames:
-                self._store.insert(quoted(table.name), frame)
-            for (topic, partition), offset in changed.items():
+    def _move(self, positions: Positions) -> None:
+        for (topic, partition), offset in positions.items():
+            if self._positions.get((topic, partition)) != offset:
                 self._store.execute(
                     "INSERT OR REPLACE INTO meta.positions VALUES (?, ?, ?, ?)",
                     [self.name, topic, partition, offset],
                 )
-        self._positions = batch.positions
 
     # Opening
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import secrets
+from enum import StrEnum
 from io import BytesIO
 from typing import Any
 
@@ -78,7 +79,7 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
         elif isinstance(here, tuple):
             found[name] = [_flat(item) if dataclasses.is_dataclass(item) else item for item in here]
         else:
-            found[name] = here.value if isinstance(here, f.StrEnum) else here
+            found[name] = here.value if isinstance(here, StrEnum) else here
     return found
 
 
@@ -212,7 +213,7 @@ REFUSED = {
 @pytest.mark.parametrize("what", REFUSED)
 def test_what_no_columnar_reader_takes_is_refused_by_name(what: str) -> None:
     schema = {"type": "record", "name": "R", "fields": [{"name": "a", "type": "string"}, REFUSED[what]]}
-    with pytest.raises(IncompatibleSchema, match="cannot be read in columns|can be read in columns"):
+    with pytest.raises(IncompatibleSchema, match=r"can(not)? be read in columns"):
         BlockSchema(json.dumps(schema))
 
 

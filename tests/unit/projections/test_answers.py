@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from projections.analytics.views import fact_tables
 from projections.provenance.fold import Action, ChainLink, chain_faults, descent
 from projections.provenance.queries import provenance
 from projections.registry.queries import arm, arms
+from projections.sql.queries import run_query
 from schemas import catalog
 from schemas.codec import Codec, RecordedFact
 
@@ -347,3 +350,21 @@ def test_an_unknown_arm_is_not_found(known: Any) -> None:
     assert arm(known.store, ArmId("judge")).capability.capabilities == ("judging",)
     with pytest.raises(NotFound, match="no arm nobody"):
         arm(known.store, ArmId("nobody"))
+
+
+# The page that describes them
+
+
+def test_the_reference_names_every_table_and_view(known: Any) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "tables.md").read_text(encoding="utf-8")
+    assert [row["name"] for row in queries.relations(known.store) if f"`{row['name']}`" not in page] == []
+
+
+def test_the_references_examples_run(known: Any) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "tables.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+    statements = [text for text in block.split(";") if text.strip()]
+    assert len(statements) == 3
+    for statement in statements:
+        result = run_query(known.store, statement.replace("'T-1'", f"'{PLANNED}'"))
+        assert result.table.num_rows > 0

@@ -41,9 +41,10 @@ def parse_object(document: bytes | str | Mapping[str, object], what: str) -> dic
         InvalidContract: MALFORMED_JSON, DUPLICATE_KEY, TOO_LARGE, or VALIDATION for a value that is no JSON.
     """
     text = document if isinstance(document, bytes | str) else _dump(document, what)
-    _check_size(len(text), what)
+    data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+    _check_size(len(data), what)
     try:
-        value = json.loads(text, object_pairs_hook=_unique)
+        value = json.loads(data.decode("utf-8-sig", "surrogatepass"), object_pairs_hook=_unique)
     except UnicodeDecodeError as error:
         _malformed(what, f"is no UTF-8 text (byte {error.start})")
     except RecursionError:

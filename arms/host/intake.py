@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from time import monotonic
 from typing import Any, Final
 
 from aiokafka import (  # type: ignore[import-untyped]  # aiokafka has no types
@@ -35,6 +36,7 @@ _POLL_MS: Final = 200
 _BATCH: Final = 500  # about 12 ms of decoding: longer would be felt as latency
 _START_S: Final = 30.0
 _COMMIT_S: Final = 2.0
+_CATCH_UP_S: Final = 5.0
 
 
 async def make_topics(settings: HostSettings, topics: Iterable[str]) -> None:
@@ -76,6 +78,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
         self._topics, self._on_revoked = list(topics), on_revoked
         self._places: dict[TopicPartition, Places] = {}
         self._paused = False
+        self._behind_since: float | None = None
         self._settings = settings
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=settings.bootstrap_servers,
@@ -126,6 +129,21 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
             result.append((places, records))
         return result
 
+    async def caught_up(self) -> bool:
+        """True once what lay in the log at the start was read, or after 5 s.
+
+        An attempt that was revoked while the host was away is then known as such before it would be started.
+        """
+        if self._behind_since is None:
+            return True
+        if monotonic() - self._behind_since < _CATCH_UP_S:
+            for partition in self._consumer.assignment():
+                end = self._consumer.last_stable_offset(partition)
+                if end is None or await self._consumer.position(partition) < end:
+                    return False
+        self._behind_since = None
+        return True
+
     async def commit(self) -> None:
         """Commit how far each partition is done."""
         offsets = {}
@@ -167,6 +185,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
         for partition in assigned:
             self._places[partition] = Places()
         self._paused = False
+        self._behind_since = monotonic()
 
     def _hold_back(self, *, full: bool) -> None:
         if full != self._paused:

@@ -175,13 +175,15 @@ class _Host(faust.Service):
     async def _read(self) -> None:
         while not self.should_stop:
             full = sum(len(desk.held) for desk in self._desks.values()) >= self._settings.max_held
-            touched: set[Desk] = set()
-            for places, records in await self._intake.read(full=full) if self._intake else []:
+            if self._intake is None:
+                return
+            for places, records in await self._intake.read(full=full):
                 for record in records:
-                    self._take(places, record, touched)
-            # After the whole batch: a revocation in it comes before the start, and priorities are compared.
-            for desk in touched:
-                desk.dispatch()
+                    self._take(places, record)
+            # After the whole batch, or backlog: revocations come before the start, and priorities are compared.
+            if full or await self._intake.caught_up():
+                for desk in self._desks.values():
+                    desk.dispatch()
 
     @faust.Service.timer(_TICK_S)
     async def _tick(self) -> None:
@@ -198,7 +200,7 @@ class _Host(faust.Service):
             report = ArmHeartbeat(desk.arm.arm_id, self._settings.instance_id, desk.running, len(desk.held))
             self._say(arm_id, report, f"alive:{id(report)}")
 
-    def _take(self, places: Places, record: Any, touched: set[Desk]) -> None:
+    def _take(self, places: Places, record: Any) -> None:
         try:
             command = self._codec.decode(record.value)
         except ContractError as error:
@@ -211,7 +213,6 @@ class _Host(faust.Service):
             held = desk.take(command, (places, record.offset), _trace(record.headers))
             if held is not None:
                 self._signs.hold(held)
-            touched.add(desk)
             return
         if desk is not None and isinstance(command, AttemptRevoked):
             desk.revoke(command)

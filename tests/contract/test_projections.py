@@ -60,7 +60,7 @@ class Case:
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
     ids = TopicSchemaIds(MemorySchemaTopic())
     history = History(ids)
-    history.grow(1_500)
+    history.grow(1_000)
     history.dead_letter()
     stores: dict[int, Store] = {}
     letters = Letters()
@@ -168,7 +168,7 @@ def test_reset_drops_rows_and_positions_and_the_store_can_be_filled_again(case: 
     assert canonical_digest(case.store(projection)) == before
 
 
-@pytest.mark.parametrize("size", [1_000_000, 37])
+@pytest.mark.parametrize("size", [1_000_000, 97])
 def test_a_rebuild_equals_the_live_store_however_it_was_batched(case: Case, size: int) -> None:
     live, rebuilt = case.open(), case.open()
     case.feed(live, 400)

@@ -51,7 +51,8 @@ def fold(records: Sequence[LogRecord], before: Mapping[TopicPartition, int], aft
         if record[2] < expected:
             continue
         expected = record[2] + 1
-        header = record[5][:WIRE_HEADER_BYTES] if record[5] else b""
+        value = record[5]
+        header = value[:WIRE_HEADER_BYTES] if value else b""
         if header in by_header:
             by_header[header].append(record)
         else:

@@ -47,7 +47,7 @@ _STEP_TASK: Final = TaskId(f"{_TASK}/plan")
 _ATTEMPT: Final = AttemptId("11111111-2222-5333-8444-555555555555")
 _ARM: Final = ArmId("code-writer")
 _NOW_MS: Final = 1_790_000_000_000
-_LINK: Final = Link(_TASK, 3, 1_234, "octolog.results", 12_345, 7, GENESIS)
+_LINK: Final = Link(_TASK, 3, 1_234, "octolog.results", 12_345, 7, 1, 64, 10_000, GENESIS)
 _CONTRACT: Final = TaskContract(
     _TASK,
     "Find what the last release broke, and say how to repair it",

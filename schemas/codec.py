@@ -127,7 +127,7 @@ class Codec:
         if cls is None:
             raise UndecodableRecord(f"schema id {schema_id} is {name}, which octolog does not know")
         ours = catalog.schema_json(name)
-        same = _on_the_wire(json.loads(text)) == _on_the_wire(json.loads(ours))
+        same = _on_the_wire(text) == _on_the_wire(ours)
         read = decoder(cls) if same else _resolving(text, ours, cls)
         reader = cls, read, _hash_start(cls) if cls in catalog.FACTS else None
         self._readers[value[:_HEADER_BYTES]] = reader
@@ -183,9 +183,9 @@ def _parsed(text: str) -> Any:
     return fastavro.parse_schema(_without(json.loads(text), frozenset({"logicalType", "doc"})))
 
 
-def _on_the_wire(schema: Any) -> Any:
-    """The schema without what does not change how a value is written."""
-    return _without(schema, _NOT_ON_THE_WIRE)
+def _on_the_wire(text: str) -> str:
+    """Avro's Parsing Canonical Form: what decides how a value is written, with every name in full."""
+    return str(fastavro.schema.to_parsing_canonical_form(json.loads(text)))
 
 
 def _without(node: Any, keys: frozenset[str]) -> Any:

@@ -33,7 +33,10 @@ class RegistryTable:
         self.registry = Registry()
 
     def apply(self, records: list[LogRecord]) -> bool:
-        """Fold records in offset order; True when an arm changed, not only its heartbeat."""
+        """Fold records in offset order; True when an arm changed, not only its heartbeat.
+
+        What was folded before is passed over. So when `on_new_arm` fails, the same records may be given again.
+        """
         before = self.registry.arms
         for record in records:
             if record.offset < self.registry.offset:
@@ -46,8 +49,8 @@ class RegistryTable:
                 self._on_unusable(record, error)
                 self.registry = Registry(self.registry.arms, record.offset + 1)
                 continue
-            known = self.registry.arms
-            self.registry = evolve_registry(self.registry, event, record.offset)
-            for arm_id in self.registry.arms.keys() - known.keys():
+            evolved = evolve_registry(self.registry, event, record.offset)
+            for arm_id in evolved.arms.keys() - self.registry.arms.keys():
                 self._on_new_arm(arm_id)
+            self.registry = evolved
         return self.registry.arms is not before

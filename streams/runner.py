@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import structlog
 
-from octolog.domain.errors import Fenced, Unavailable
+from octolog.domain.errors import Fenced, Unavailable, UndecodableRecord
 from octolog.domain.ids import ArmId, TaskId
 from octolog.domain.shard import DEFAULT_LEASE_MS, DEFAULT_WINDOW
 from octolog.domain.upkeep import TimerFired, TimerKind
@@ -44,6 +44,8 @@ _SNAPSHOT_FACTS: Final = 10_000
 _SNAPSHOT_S: Final = 10.0
 _RESTORE_PAUSE_S: Final = 0.2
 _RESTORE_TRIES: Final = 25
+
+_Refused: TypeAlias = list[tuple[LogRecord, UndecodableRecord]]
 
 log = structlog.get_logger("octolog.processor")
 
@@ -103,16 +105,18 @@ class TaskWorker:
         self._transactional_id = f"{GROUP}-{settings.slot}"
         # Made first: it ends what a dead predecessor left open, so that the log can be read to its end.
         self._producer = TransactionalProducer(kafka, self._transactional_id)
+        self._refused: list[tuple[LogRecord, UndecodableRecord]] = []
+        self._told = 0
         self._registry = RegistryTable(codec, on_new_arm, self._refuse_registry)
         self._arms = Tail(kafka, ARMS)
         self._registry.apply(self._arms.catch_up())
         self._registry_news = False
+        self._arms_news: list[LogRecord] = []
         self._reader = KafkaLogReader(kafka)
         self._admin = KafkaAdmin(kafka)
         self._partitions: dict[int, Partition] = {}
         self._mine: set[int] = set()
         self._clock_ahead_ms = 0.0
-        self._refused: list[tuple[LogRecord, Exception]] = []
         self.commits = 0
         self._inputs = InputConsumer(
             kafka, GROUP, f"{GROUP}-{settings.slot}", INPUTS, self._assigned, self._revoked
@@ -162,10 +166,11 @@ class TaskWorker:
 
     def _step(self) -> int:
         messages = self._inputs.poll(self._wait_s(), self._settings.max_batch)
-        self._registry_news |= self._registry.apply(self._arms.poll())
+        self._follow_registry()
         due = self._due()
         snapshots = self._snapshots_due()
-        if not (messages or due or snapshots or self._refused):
+        refused = self._refused_here()
+        if not (messages or due or snapshots or refused):
             return 0
         self._write_indexes(snapshots)
         self._producer.begin()
@@ -179,12 +184,20 @@ class TaskWorker:
             self._partitions[number].processor.fire(timer)
         for number in snapshots:
             self._snapshot(self._partitions[number])
-        self._write_refused()
-        self._producer.commit(
-            self._inputs.after(messages, self._transactional_id), self._inputs.group_metadata()
-        )
-        self.commits += 1
+        for record, error in refused:
+            self._partitions[0].processor.refuse(record, [], error)
+        self._commit(self._inputs.after(messages, self._transactional_id), refused)
         return len(messages)
+
+    def _commit(self, positions: list[Any], refused: _Refused) -> None:
+        if refused:
+            told = refused[-1][0].offset + 1
+            positions.append(self._inputs.mark(ARMS, told, self._transactional_id))
+        self._producer.commit(positions, self._inputs.group_metadata())
+        self.commits += 1
+        if refused:
+            self._told = refused[-1][0].offset + 1
+            self._refused = self._refused_here()
 
     def _wait_s(self) -> float:
         due = [ms for p in self._partitions.values() if (ms := p.processor.shard.next_due_ms()) is not None]
@@ -235,16 +248,22 @@ class TaskWorker:
         # Between transactions, and this worker is the partition's only writer: the end is after its last fact.
         return self._reader.end(TASKS, number)
 
-    # Dead letters of the registry
+    # The registry, and its dead letters
 
-    def _refuse_registry(self, record: LogRecord, error: Exception) -> None:
-        if self._settings.slot == "0":  # every worker reads the registry; one of them reports
-            self._refused.append((record, error))
+    def _follow_registry(self) -> None:
+        self._arms_news += self._arms.poll()
+        if self._arms_news:
+            self._registry_news |= self._registry.apply(self._arms_news)
+            self._arms_news.clear()  # not before: when an arm's topic cannot be made, the same records come again
 
-    def _write_refused(self) -> None:
-        for record, error in self._refused:
-            next(iter(self._partitions.values())).processor.refuse(record, [], error)  # type: ignore[arg-type]
-        self._refused.clear()
+    def _refuse_registry(self, record: LogRecord, error: UndecodableRecord) -> None:
+        self._refused.append((record, error))
+
+    def _refused_here(self) -> _Refused:
+        """Every worker reads the whole registry; the owner of partition 0 says, once, what is no part of it."""
+        if 0 not in self._partitions:
+            return []
+        return [(record, error) for record, error in self._refused if record.offset >= self._told]
 
     # Partitions come and go
 
@@ -290,6 +309,10 @@ class TaskWorker:
             self._partitions[number] = Partition(
                 processor, index, processor.shard.position - done.facts, time.monotonic()
             )
+        if 0 in numbers:
+            self._told = self._inputs.marked(ARMS)
+        # The registry may have changed while nobody had these partitions: whatever waits is looked at again.
+        self._registry_news = True
         gc.collect()
         gc.freeze()  # restored trees and code live long: do not look through them at every collection
         seconds = round(time.monotonic() - started_s, 3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -217,6 +218,8 @@ def _up_detached(settings: Settings, progress: Stage) -> NodeInfo:
             env=environment,
             start_new_session=True,
         )
+    # It outlives this process; should it end before, somebody must take it off the process table.
+    threading.Thread(target=process.wait, name="supervisor", daemon=True).start()
     said: dict[str, Any] = {}
 
     def settled() -> bool:

@@ -25,7 +25,9 @@ _READY_S: Final = 60.0
 _STOP_S: Final = 6.0
 _WATCH_S: Final = 0.1
 _BACKOFF_S: Final = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
-"""Pauses before the first, second, ... restart in a row of a child that keeps dying."""
+"""Pauses before the first, second, ... restart in a row of a child that keeps ending by itself."""
+_KILLED_BACKOFF_S: Final = 0.2
+"""Longest pause after a death by a signal: whoever sent it, the child was not at fault, and its work waits."""
 _STEADY_S: Final = 20.0
 _LOG_BYTES: Final = 20_000_000
 
@@ -188,7 +190,9 @@ class Supervisor:
         if not child.again_s:
             steady = now_s - child.started_s > _STEADY_S
             child.deaths = 0 if steady else min(child.deaths + 1, len(_BACKOFF_S) - 1)
-            child.again_s = now_s + _BACKOFF_S[child.deaths]
+            pause_s = _BACKOFF_S[child.deaths]
+            killed = child.process.returncode < 0
+            child.again_s = now_s + (min(pause_s, _KILLED_BACKOFF_S) if killed else pause_s)
         if now_s >= child.again_s:
             child.again_s = 0.0
             child.restarts += 1

@@ -230,19 +230,19 @@ def _asked(queries: Queries, tree: Tree, output: dict[str, Any], console: Consol
 
 
 def _verified(connection: Connection, console: Console) -> dict[str, Any]:
-    from streams.replay import verify
+    from octolog.app.verification import verify_log
 
     with console.status("deciding everything again"):
-        verdict = verify(connection).to_json()
+        verdict = verify_log(connection).to_json()
     if verdict["ok"]:
         console.print(
-            f"replay --verify: [bold green]clean[/]: {verdict['facts']} facts of {verdict['trees']} trees decided again "
-            f"in {verdict['seconds']:.1f} s; every hash right, nothing lost, {verdict['dead_letters']} dead letters"
+            f"replay --verify: [bold green]clean[/]: {verdict['facts']} facts of {verdict['trees']} trees decided "
+            f"again in {verdict['seconds']:.1f} s; every hash right, nothing lost, "
+            f"{verdict['dead_letters']} dead letters"
         )
     else:
-        console.print(
-            f"replay --verify: [bold red]DIFFERS[/]: {verdict['first_difference'] or verdict['lost']}"
-        )
+        wrong = verdict["first_difference"] or verdict["lost"]
+        console.print(f"replay --verify: [bold red]DIFFERS[/]: {wrong}")
     return verdict
 
 
@@ -272,15 +272,16 @@ def _cell(value: object) -> str:
 
 
 def _farewell(result: DemoResult, console: Console, *, keep: bool) -> None:
-    first = "" if keep else "octolog up --detach\n"
-    commands = (
-        f"{first}octolog task show {result.task_id}\n"
-        f"octolog provenance {result.task_id}\n"
-        f"octolog replay --verify --task {result.task_id}\n"
-        'octolog query "SELECT * FROM step_latency"\n'
-        "octolog tables" + ("\noctolog down" if keep else "")
-    )
-    console.print(Panel(commands, title="look further", border_style="dim"))
+    lines = [
+        *([] if keep else ["octolog up --detach"]),
+        f"octolog task show {result.task_id}",
+        f"octolog provenance {result.task_id}",
+        f"octolog replay --verify --task {result.task_id}",
+        'octolog query "FROM step_latency"',
+        "octolog tables",
+        *(["octolog down"] if keep else []),
+    ]
+    console.print(Panel("\n".join(lines), title="look further", border_style="dim"))
     console.print(f"all of it took {result.seconds['all']:.1f} s", style="dim")
 
 

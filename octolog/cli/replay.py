@@ -13,7 +13,6 @@ from octolog.cli.output import fields, group, progress, table
 
 if TYPE_CHECKING:
     from octolog.app.connection import Connection
-    from octolog.app.settings import Settings
     from octolog.ports import Positions, Progress
     from streams.replay import Report
 
@@ -47,7 +46,7 @@ def replay(
     with Connection(settings) as connection, progress() as stage:
         if verify:
             tell = partial(stage, "deciding again")
-            report = _verify(connection, settings, task, to, tell, processes)
+            report = _verify(connection, task, to, tell, processes)
             _show_verdict(call, report, task)
         elif task is not None:
             _show_tree(call, connection, task, to)
@@ -57,28 +56,20 @@ def replay(
 
 def _verify(
     connection: Connection,
-    settings: Settings,
     task: str | None,
     to: str | None,
     tell: Progress,
     processes: int,
 ) -> Report:
+    from octolog.app.verification import verify_log
     from octolog.domain.ids import TaskId
-    from schemas.registry import HttpSchemaIds
-    from streams.replay import Decided, KafkaSource, state_at, verify
+    from streams.replay import state_at
 
-    url = settings.schema_registry_url
-    source = KafkaSource(connection.kafka, partial(HttpSchemaIds, url) if url else None)
-    reader = connection.reader()
-    only = None if task is None else [state_at(reader, connection.codec(), TaskId(task)).partition]
-    return verify(
-        source,
-        partitions=only,
-        until=_until(connection, to),
-        decided=Decided(settings.window, settings.lease_ms),
-        progress=tell,
-        processes=processes,
-    )
+    only = None
+    if task is not None:
+        only = [state_at(connection.reader(), connection.codec(), TaskId(task)).partition]
+    until = _until(connection, to)
+    return verify_log(connection, partitions=only, until=until, progress=tell, processes=processes)
 
 
 def _until(connection: Connection, to: str | None) -> Positions | None:

@@ -14,6 +14,9 @@ from typing import ClassVar, Final
 from octolog.domain.ids import TaskId
 
 HASH_BYTES: Final = 32
+RULES: Final = 1
+"""Version of the deciders. Raise it with a change that decides an old input otherwise, and keep the old rules."""
+
 GENESIS: Final = bytes(HASH_BYTES)
 """The `prev_hash` of a tree's first fact."""
 
@@ -29,6 +32,9 @@ class Link:
         cause_topic: Topic of the input that led to it.
         cause_offset: Offset of that input; its partition is the fact's own.
         registry_offset: Registry facts before this offset of `octolog.arms` were known.
+        rules: Version of the rules that decided; a later octolog decides again by the same.
+        window: Attempts one arm may hold from the partition, as the engine was set.
+        lease_ms: How long an arm may stay silent, as the engine was set, milliseconds.
         prev_hash: Hash of the tree's fact before; 32 zero bytes for the first.
     """
 
@@ -39,6 +45,9 @@ class Link:
     cause_topic: str
     cause_offset: int
     registry_offset: int
+    rules: int
+    window: int
+    lease_ms: int
     prev_hash: bytes
 
 

@@ -14,7 +14,7 @@ from typing import Final, Protocol, TypeAlias
 
 from octolog.domain import facts as f
 from octolog.domain.assignment import ArmCommand, AttemptAssignment, AttemptRevoked, StepInput
-from octolog.domain.chain import GENESIS, Link
+from octolog.domain.chain import GENESIS, RULES, Link
 from octolog.domain.contract import ContractCommand
 from octolog.domain.errors import InvalidContract
 from octolog.domain.ids import MAX_TASK_ID_LENGTH, ArmId, AttemptId, TaskId
@@ -118,6 +118,10 @@ class Shard:
         self.just_closed: dict[TaskId, ClosedTree] = {}
         self.touched: dict[TaskId, None] = {}
 
+    def configure(self, *, window: int, lease_ms: int) -> None:
+        """Change the engine's settings from the next input on; every fact records those it was decided with."""
+        self._scheduler.window, self._lease_ms = window, lease_ms
+
     @property
     def waiting(self) -> int:
         """Ready tasks that no arm holds yet."""
@@ -162,6 +166,9 @@ class Shard:
                 self._cause[0],
                 self._cause[1],
                 self._registry.offset,
+                RULES,
+                self._scheduler.window,
+                self._lease_ms,
                 entry.head,
             )
             self._announce_end(entry.tree, fact)

@@ -97,6 +97,18 @@ class InputConsumer:
             for (topic, partition), offset in last.items()
         ]
 
+    def mark(self, topic: str, offset: int, owner: str) -> TopicPartition:
+        """A position in a topic of one partition that is read outside the group, for the same transaction."""
+        return TopicPartition(topic, 0, offset, metadata=owner)
+
+    def marked(self, topic: str) -> int:
+        """The position that `mark` left last; 0 when there is none."""
+        try:
+            (found,) = self._consumer.committed([TopicPartition(topic, 0)], timeout=REQUEST_TIMEOUT_S)
+        except KafkaException as error:
+            raise translated(error, f"asking for the position in {topic}") from error
+        return max(0, found.offset)
+
     def group_metadata(self) -> Any:
         """What a transaction needs to commit this group's positions; fresh at every call."""
         return self._consumer.consumer_group_metadata()

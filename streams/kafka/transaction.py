@@ -24,6 +24,8 @@ _RETRIES: Final = 20
 _RETRY_PAUSE_S: Final = 0.05
 _INIT_TIMEOUT_S: Final = 30.0
 _COMMIT_TIMEOUT_S: Final = 15.0
+_MAX_RECORD_BYTES: Final = 32 * 1024 * 1024
+"""Twice what an input's batch may be: a dead letter holds one, its headers in base64, and the reason."""
 
 
 class TransactionLost(BrokerUnavailable):
@@ -129,6 +131,7 @@ class TransactionalProducer:
             message_timeout_ms=DELIVERY_TIMEOUT_MS,
             linger_ms=5,
             batch_size=1_000_000,
+            message_max_bytes=_MAX_RECORD_BYTES,
             # Kafka answers CONCURRENT_TRANSACTIONS while it ends the transaction before; the default waits 100 ms.
             retry_backoff_ms=5,
         )

@@ -25,6 +25,13 @@ from streams.topics import ASSIGNMENTS, DEAD_LETTERS, INPUTS, SNAPSHOTS, TASKS, 
 Produce = Callable[[str, bytes, bytes | None, int, "dict[str, str | bytes] | None"], None]
 """Topic, key, value, partition (-1: by key), headers: adds a record to the open transaction."""
 
+MAX_INPUT_BYTES: Final = 12 * 1024 * 1024
+"""A longer input is refused: the facts that repeat its words must fit into a record. The topics' own bound is for
+compressed batches (`deploy/topics.yaml`), and words compress well."""
+
+MAX_LETTER_BYTES: Final = 24 * 1024 * 1024
+"""Of a longer record the dead letter names the place alone; there it lies untouched."""
+
 _INPUT_TYPES: Final = {topic: frozenset(TOPIC_RECORDS[topic]) for topic in INPUTS}
 
 
@@ -76,7 +83,7 @@ class TaskProcessor:
     def refuse(self, record: LogRecord, headers: list[tuple[str, Any]], error: ContractError) -> None:
         """Write a dead letter: the untouched bytes and why."""
         letter = dead_letter(record, headers, error, consumer="task-processor")
-        self._produce(DEAD_LETTERS, record.key or b"", self._codec.encode(letter), -1, None)
+        self._produce(DEAD_LETTERS, letter.key or b"", self._codec.encode(letter), -1, None)
 
     def write_snapshots(self, facts_offset: int) -> None:
         """Write the state of every tree that changed since the last time, and that all of it is there."""
@@ -99,6 +106,9 @@ class TaskProcessor:
         self._produce(SNAPSHOTS, root_id.encode(), value, self.partition, None)
 
     def _command(self, record: LogRecord) -> Input:
+        size_bytes = len(record.value or b"")
+        if size_bytes > MAX_INPUT_BYTES:
+            raise UndecodableRecord(f"{size_bytes} bytes; an input has at most {MAX_INPUT_BYTES}")
         command: Input = self._codec.decode(record.value)
         if type(command) not in _INPUT_TYPES[record.topic]:
             raise UndecodableRecord(f"a {type(command).__name__} does not belong in {record.topic}")
@@ -127,15 +137,21 @@ def dead_letter(
 ) -> DeadLetter:
     """A record nobody could use, with its coordinates and the reason."""
     plain = [[name, None if value is None else b64encode(value).decode()] for name, value in headers]
+    headers_json, reason = json.dumps(plain, separators=(",", ":")), str(error).replace("\n", " ")[:2_000]
+    key, value = record.key, record.value
+    size_bytes = len(key or b"") + len(value or b"") + len(headers_json)
+    if size_bytes > MAX_LETTER_BYTES:
+        key, value, headers_json = None, None, "[]"
+        reason += f"; {size_bytes} bytes, too many to be repeated here"
     return DeadLetter(
         source_topic=record.topic,
         source_partition=record.partition,
         source_offset=record.offset,
         source_timestamp_ms=max(0, record.timestamp_ms),
         consumer=consumer,
-        reason=str(error).replace("\n", " ")[:2_000],
+        reason=reason,
         error=type(error).__name__,
-        key=record.key,
-        value=record.value,
-        headers_json=json.dumps(plain, separators=(",", ":")),
+        key=key,
+        value=value,
+        headers_json=headers_json,
     )

@@ -13,10 +13,9 @@ from streams.replay.fold import PartitionState, Rebuilt, rebuild, state_digest
 from streams.replay.report import Difference, FieldDifference, Lost, PartitionReport, Report
 from streams.replay.source import KafkaSource, Source
 from streams.replay.tree_view import TreeView, state_at
-from streams.replay.verify import Decided, verify
+from streams.replay.verify import verify
 
 __all__ = [
-    "Decided",
     "Difference",
     "FieldDifference",
     "KafkaSource",

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from octolog.domain.chain import RULES
 from octolog.domain.errors import InvalidContract, UndecodableRecord
 from octolog.domain.rules import check_report
-from octolog.domain.shard import DEFAULT_LEASE_MS, DEFAULT_WINDOW
 from octolog.ports import LogReader, LogRecord, Positions
 from schemas.codec import Codec, RecordedFact
 from streams.closed_index import ClosedIndex
@@ -27,19 +27,6 @@ _UPKEEP_EVERY: Final = 20_000
 """Causes after which what only a live processor needs is let go."""
 
 _PROGRESS_EVERY: Final = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """How the processor was set when it decided.
-
-    Attributes:
-        window: Attempts one arm may hold from one partition.
-        lease_ms: How long an arm may stay silent.
-    """
-
-    window: int = DEFAULT_WINDOW
-    lease_ms: int = DEFAULT_LEASE_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +54,6 @@ class PartitionCheck:
         registry: The registry's history.
         letters: Dead letters of the whole log.
         folder: Where the index of closed trees may lie.
-        decided: How the processor was set.
         ends: How far to read.
     """
 
@@ -79,7 +65,6 @@ class PartitionCheck:
         registry: RegistryHistory,
         letters: DeadLetters,
         folder: Path,
-        decided: Decided,
         ends: Ends,
     ) -> None:
         self.report = PartitionReport(partition)
@@ -93,8 +78,6 @@ class PartitionCheck:
             self._facts,
             self._index,
             self.report,
-            window=decided.window,
-            lease_ms=decided.lease_ms,
             cut=ends.cut,
         )
         self._walks = {topic: self._walk(open_reader, topic, partition) for topic in INPUTS}
@@ -153,8 +136,13 @@ class PartitionCheck:
             raise self._no_cause(
                 first, recorded, f"knew octolog.arms@{link.registry_offset}, which is not in the log"
             )
+        if link.rules != RULES:
+            raise self._no_cause(
+                first, recorded, f"was decided by rules {link.rules}; this octolog knows {RULES}"
+            )
         self._seen(cause)
         before = shard.position
+        shard.configure(window=link.window, lease_ms=link.lease_ms)
         try:
             shard.react(cause.topic, cause.offset, cause.timestamp_ms, self._retrial.command(cause), registry)
         except (UndecodableRecord, InvalidContract) as error:

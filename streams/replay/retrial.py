@@ -10,7 +10,7 @@ from octolog.domain.chain import Link
 from octolog.domain.errors import UndecodableRecord
 from octolog.domain.ids import TaskId
 from octolog.domain.reports import AttemptHeartbeat, AttemptStarted
-from octolog.domain.shard import ClosedTrees, Input
+from octolog.domain.shard import DEFAULT_LEASE_MS, DEFAULT_WINDOW, ClosedTrees, Input
 from octolog.domain.task.decide import decide
 from octolog.domain.task.ledger import RESOURCES, ZERO, Vector, add, bounds, vector
 from octolog.domain.task.state import Tree
@@ -47,8 +47,6 @@ class Retrial(TaskProcessor):
         facts: The facts as recorded.
         closed: Trees that are over.
         report: Counts.
-        window: Attempts one arm may hold from one partition.
-        lease_ms: How long an arm may stay silent.
         cut: True when the facts are read up to a point and not to their end.
     """
 
@@ -60,11 +58,10 @@ class Retrial(TaskProcessor):
         closed: ClosedTrees,
         report: PartitionReport,
         *,
-        window: int,
-        lease_ms: int,
         cut: bool,
     ) -> None:
-        super().__init__(partition, codec, _never, closed, window=window, lease_ms=lease_ms)
+        # What the engine was set to comes with every fact.
+        super().__init__(partition, codec, _never, closed, window=DEFAULT_WINDOW, lease_ms=DEFAULT_LEASE_MS)
         self._facts, self._closed_trees, self._report, self._cut = facts, closed, report, cut
         self._settled: dict[TaskId, Vector] = {}
         self._command_of: tuple[str, int, Input] | None = None

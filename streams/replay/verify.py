@@ -13,13 +13,13 @@ from tempfile import TemporaryDirectory
 from octolog.domain.errors import NotFound
 from octolog.ports import LogReader, LogRecord, Positions, Progress
 from streams.replay.dead_letters import DeadLetters
-from streams.replay.one_partition import Decided, Ends, PartitionCheck
+from streams.replay.one_partition import Ends, PartitionCheck
 from streams.replay.registry_history import RegistryHistory
 from streams.replay.report import PartitionReport, Report
 from streams.replay.source import Source
 from streams.topics import ARMS, DEAD_LETTERS, INPUTS, TASKS
 
-__all__ = ["Decided", "verify"]
+__all__ = ["verify"]
 
 _Told = Callable[[int, int], None]
 """Called with a partition and the facts checked in it."""
@@ -31,7 +31,6 @@ def verify(
     partitions: Iterable[int] | None = None,
     until: Positions | None = None,
     committed: Positions | None = None,
-    decided: Decided | None = None,
     progress: Progress | None = None,
     processes: int = 1,
 ) -> Report:
@@ -46,7 +45,6 @@ def verify(
         until: Facts before these offsets; None: all there are.
         committed: The task processor's positions: inputs before them must be accounted for. None, or with
             `until`: those up to the last cause of each topic. Read them before the call, while it runs on.
-        decided: How the processor was set when it decided; defaults as in its settings.
         progress: Called with facts checked and an estimate of how many there are.
         processes: How many processes share the partitions; with more than one, `source` is pickled.
 
@@ -69,17 +67,14 @@ def verify(
         if progress is not None:
             progress(sum(counts.values()), total)
 
-    settings = decided or Decided()
     if processes > 1 and len(wanted) > 1:
-        reports = _in_processes(source, wanted, settings, ends, tell, min(processes, len(wanted)))
+        reports = _in_processes(source, wanted, ends, tell, min(processes, len(wanted)))
     else:
-        reports = check_partitions(source, wanted, settings, ends, tell)
+        reports = check_partitions(source, wanted, ends, tell)
     return Report(tuple(sorted(reports, key=lambda r: r.partition)), time.monotonic() - started_s)
 
 
-def check_partitions(
-    source: Source, partitions: list[int], decided: Decided, ends: Ends, tell: _Told
-) -> list[PartitionReport]:
+def check_partitions(source: Source, partitions: list[int], ends: Ends, tell: _Told) -> list[PartitionReport]:
     """Check some partitions, one after the other, in this process."""
     codec = source.codec()
     letters, registry = DeadLetters(codec), RegistryHistory(codec)
@@ -96,9 +91,7 @@ def check_partitions(
     reports = []
     for partition in partitions:
         with TemporaryDirectory(prefix="octolog-verify-") as folder:
-            check = PartitionCheck(
-                partition, source.reader, codec, registry, letters, Path(folder), decided, ends
-            )
+            check = PartitionCheck(partition, source.reader, codec, registry, letters, Path(folder), ends)
             report = check.run(lambda facts, partition=partition: tell(partition, facts))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
         tell(partition, report.facts)
         reports.append(report)
@@ -109,12 +102,12 @@ def check_partitions(
 
 
 def _in_processes(
-    source: Source, partitions: list[int], decided: Decided, ends: Ends, tell: _Told, processes: int
+    source: Source, partitions: list[int], ends: Ends, tell: _Told, processes: int
 ) -> list[PartitionReport]:
     reports: list[PartitionReport] = []
     context = multiprocessing.get_context("spawn")  # a fork would inherit the threads of open Kafka clients
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        waiting = {pool.submit(_one_share, source, [number], decided, ends) for number in partitions}
+        waiting = {pool.submit(_one_share, source, [number], ends) for number in partitions}
         for done in as_completed(waiting):
             for report in done.result():
                 tell(report.partition, report.facts)
@@ -122,8 +115,8 @@ def _in_processes(
     return reports
 
 
-def _one_share(source: Source, partitions: list[int], decided: Decided, ends: Ends) -> list[PartitionReport]:
-    return check_partitions(source, partitions, decided, ends, _silent)
+def _one_share(source: Source, partitions: list[int], ends: Ends) -> list[PartitionReport]:
+    return check_partitions(source, partitions, ends, _silent)
 
 
 def _silent(_: int, __: int) -> None:

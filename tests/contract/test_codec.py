@@ -116,7 +116,7 @@ def test_every_single_byte_of_a_fact_is_guarded() -> None:
             assert not isinstance(found, RecordedFact) or found.computed != found.hash, place
 
 
-LINK: Final = Link(TaskId("task-1"), 3, 1_234, "octolog.results", 12_345, 7, b"\1" * 32)
+LINK: Final = Link(TaskId("task-1"), 3, 1_234, "octolog.results", 12_345, 7, 1, 64, 10_000, b"\1" * 32)
 FACT: Final = TaskCancelled(
     1, TaskId("task-1"), "why not", "tester", (TaskId("task-1/a"),), Amounts(1, 2, 3, 4)
 )

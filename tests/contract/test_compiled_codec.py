@@ -146,7 +146,7 @@ def values(of: shape.Shape, depth: int = 0) -> st.SearchStrategy[Any]:
 
 STRATEGIES: Final = {name: values(shape_of(cls)) for name, cls in catalog.RECORDS.items()}
 LINKS: Final = values(shape_of(Link))
-LINK: Final = Link(TaskId("root"), 3, 1_234, "octolog.results", 12_345, 7, GENESIS)
+LINK: Final = Link(TaskId("root"), 3, 1_234, "octolog.results", 12_345, 7, 1, 64, 10_000, GENESIS)
 
 
 def avro_of(cls: type[Any], draw: Any) -> bytes:

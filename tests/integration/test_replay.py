@@ -31,13 +31,13 @@ from streams.kafka.positions import committed
 from streams.kafka.publisher import KafkaPublisher
 from streams.kafka.reader import KafkaLogReader
 from streams.kafka.schema_topic import KafkaSchemaTopic
-from streams.replay import Decided, KafkaSource, rebuild, state_at, verify
+from streams.replay import KafkaSource, rebuild, state_at, verify
 from streams.runner import GROUP, TaskWorker, WorkerSettings
 from streams.topics import ARMS, ASSIGNMENTS, CONTRACTS, INPUTS, RESOURCES, RESULTS, TASKS
 
 pytestmark = pytest.mark.integration
 
-DECIDED = Decided(window=8, lease_ms=4_000)
+WINDOW, LEASE_MS = 8, 4_000
 TREES = 16
 TOPICS_FILE = Path(__file__).resolve().parents[2] / "deploy" / "topics.yaml"
 _PATIENCE_S = 60
@@ -54,7 +54,7 @@ class Node:
 
     def worker(self) -> TaskWorker:
         settings = WorkerSettings(
-            "0", self.state, window=DECIDED.window, lease_ms=DECIDED.lease_ms, snapshot_facts=50
+            "0", self.state, window=WINDOW, lease_ms=LEASE_MS, snapshot_facts=50
         )
         return TaskWorker(self.config, self.codec, settings, lambda _: None)
 
@@ -180,7 +180,6 @@ def test_what_a_broker_and_a_worker_wrote_is_found_right_and_whole(node: Node) -
     report = verify(
         _source(node),
         committed=positions,
-        decided=DECIDED,
         progress=lambda done, all_: told.append((done, all_)),
     )
     assert report.ok, report.to_json()
@@ -205,15 +204,15 @@ def test_the_run_held_retries_timeouts_and_lost_attempts(node: Node) -> None:
 
 def test_several_processes_find_the_same(node: Node) -> None:
     positions = committed(node.config, GROUP, INPUTS)
-    one = verify(_source(node), committed=positions, decided=DECIDED)
-    two = verify(_source(node), committed=positions, decided=DECIDED, processes=2)
+    one = verify(_source(node), committed=positions)
+    two = verify(_source(node), committed=positions, processes=2)
     assert two.partitions == one.partitions
 
 
 def test_folding_comes_to_the_state_that_deciding_again_does(node: Node) -> None:
     with closing(KafkaLogReader(node.config)) as reader:
         folded = rebuild(reader, node.codec)
-    report = verify(_source(node), decided=DECIDED)
+    report = verify(_source(node))
     assert [p.digest for p in folded.partitions] == [p.state_digest for p in report.partitions]
     assert folded.to_json()["trees"] == {"COMPLETED": TREES}
 
@@ -226,7 +225,7 @@ def test_a_fact_written_by_another_hand_is_found(node: Node) -> None:
     forged = view.facts[0].recorded
     node.publisher.publish(TASKS, "task-0", node.codec.encode_fact(forged.fact, forged.link)[0])
     node.publisher.flush(10)
-    report = verify(_source(node), decided=DECIDED)
+    report = verify(_source(node))
     first = report.first_difference
     assert first is not None
     assert (first.partition, first.kind) == (view.partition, "repeated")

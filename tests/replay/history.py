@@ -14,9 +14,8 @@ from octolog.domain.upkeep import DeadLetter
 from octolog.ports import LogRecord
 from schemas import catalog
 from schemas.codec import Codec, RecordedFact
-from streams.replay import Decided
 from streams.topics import ARMS, DEAD_LETTERS, TASKS
-from tests.replay.log import World
+from tests.replay.log import Decided, World
 
 FOLDER: Final = Path(__file__).with_name("histories")
 

@@ -8,14 +8,13 @@ from typing import Any
 
 from octolog.domain.arm import ArmEvent
 from octolog.domain.assignment import ArmCommand, AttemptAssignment
-from octolog.domain.shard import ClosedTree, Input
+from octolog.domain.shard import DEFAULT_LEASE_MS, DEFAULT_WINDOW, ClosedTree, Input
 from octolog.domain.upkeep import TimerFired, TimerKind
 from octolog.ports import LogRecord, Positions
 from schemas.codec import Codec, RecordedFact
 from schemas.registry import MemorySchemaTopic, TopicSchemaIds
 from streams.processors.task import TaskProcessor
 from streams.registry_table import RegistryTable
-from streams.replay import Decided
 from streams.topics import (
     ARMS,
     ASSIGNMENTS,
@@ -71,6 +70,14 @@ class MemoryReader:
 
     def close(self) -> None:
         pass
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """How the engine is set when it decides."""
+
+    window: int = DEFAULT_WINDOW
+    lease_ms: int = DEFAULT_LEASE_MS
 
 
 @dataclass

@@ -23,9 +23,8 @@ from octolog.testing import (
     submit,
     success,
 )
-from streams.replay import Decided
 from streams.topics import CONTRACTS, RESULTS
-from tests.replay.log import World
+from tests.replay.log import Decided, World
 
 RETRY = RetryPolicy(max_attempts=3, base_ms=1_000, factor=2.0, cap_ms=10_000)
 

@@ -24,9 +24,8 @@ from octolog.testing import (
     submit,
     success,
 )
-from streams.replay import Decided
 from streams.topics import CONTRACTS, RESULTS
-from tests.replay.log import World
+from tests.replay.log import Decided, World
 
 _TAGS = ("work", "plan", "judge")
 

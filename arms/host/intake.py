@@ -9,13 +9,13 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any, Final
 
-from aiokafka import (  # type: ignore[import-untyped]  # aiokafka has no types
+from aiokafka import (
     AIOKafkaConsumer,
     ConsumerRebalanceListener,
     TopicPartition,
 )
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # type: ignore[import-untyped]
-from aiokafka.errors import (  # type: ignore[import-untyped]
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import (
     CommitFailedError,
     IllegalStateError,
     KafkaError,

@@ -136,7 +136,7 @@ def _write_to(answer: Answer, form: Format, binary: BinaryIO | None, text: TextI
 
 
 def _write_parquet(answer: Answer, file: BinaryIO) -> None:
-    import pyarrow.parquet  # type: ignore[import-untyped]  # ships no types
+    import pyarrow.parquet
 
     sink = io.BytesIO()  # a pipe cannot seek
     pyarrow.parquet.write_table(answer.table, sink)

@@ -174,7 +174,7 @@ class UsageRecorded:
         at_ms: When, by the broker's clock.
         task_id: The task.
         attempt_id: The attempt.
-        call_number: The model call's number in its attempt, from 1; 0 for other work.
+        call_number: The use's number in its attempt, from 1; an announcement and its outcome share one.
         phase: Announced or real; a real use replaces the announcement of the same number.
         model: Model asked; empty for work without one.
         amounts: How much.

@@ -137,7 +137,7 @@ class ResourceUsed:
         task_id: The task.
         attempt_id: The attempt.
         arm_id: The arm.
-        call_number: The intent it settles, from 1; 0 for work without a model call.
+        call_number: The use's number in its attempt, from 1: that of the intent it settles, if it had one.
         model: Model that answered; empty for work without one.
         used: What was used.
         input_tokens: Prompt tokens.

@@ -185,7 +185,7 @@ def check_report(report: ArmReport) -> None:
         _between("call_number", report.call_number, 1, 1_000_000, "INVALID_REPORT")
     elif isinstance(report, ResourceUsed):
         _amounts("used", report.used)
-        _between("call_number", report.call_number, 0, 1_000_000, "INVALID_REPORT")
+        _between("call_number", report.call_number, 1, 1_000_000, "INVALID_REPORT")
 
 
 def _check_result(result: ExecutionResult) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import duckdb
-import pyarrow as pa  # type: ignore[import-untyped]  # ships no types
+import pyarrow as pa
 
 from octolog.domain.errors import Refused
 from projections.duck import Connection, Store, one_line

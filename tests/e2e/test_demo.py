@@ -6,8 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -27,13 +25,15 @@ _CODE = '"""A module."""\n\n\ndef undocumented(x):\n    return x\n'
 
 
 @pytest.fixture(scope="module")
-def demo(kafka: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def demo(kafka: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """One run of the demo in a home of its own, with the jars the session's broker has fetched."""
     folder = tmp_path_factory.mktemp("reviewed")
     (folder / "guide.md").write_text(_DOCUMENT)
     (folder / "module.py").write_text(_CODE)
     home = tmp_path_factory.mktemp("home")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("OCTOLOG_") or k == "OCTOLOG_CACHE"}
+    environment = {
+        k: v for k, v in os.environ.items() if not k.startswith("OCTOLOG_") or k == "OCTOLOG_CACHE"
+    }
     environment["OCTOLOG_HOME"] = str(home)
     ran = subprocess.run(
         [sys.executable, "-m", "octolog.cli", "demo", str(folder), "--json"],
@@ -44,7 +44,7 @@ def demo(kafka: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[
         check=False,
     )
     assert ran.returncode == 0, ran.stderr[-3_000:]
-    yield {"home": home, "folder": folder, **json.loads(ran.stdout)}
+    return {"home": home, "folder": folder, **json.loads(ran.stdout)}
 
 
 def test_the_demo_finds_every_planted_fault_with_its_line(demo: dict[str, Any]) -> None:

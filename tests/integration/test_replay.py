@@ -53,9 +53,7 @@ class Node:
     state: Path
 
     def worker(self) -> TaskWorker:
-        settings = WorkerSettings(
-            "0", self.state, window=WINDOW, lease_ms=LEASE_MS, snapshot_facts=50
-        )
+        settings = WorkerSettings("0", self.state, window=WINDOW, lease_ms=LEASE_MS, snapshot_facts=50)
         return TaskWorker(self.config, self.codec, settings, lambda _: None)
 
     def say(self, topic: str, record: Any, key: str | None = None) -> None:

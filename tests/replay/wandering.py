@@ -100,7 +100,7 @@ def _report(world: World, chance: random.Random, held: AttemptAssignment) -> Non
     elif what == 2:
         world.send(call_intended(held, chance.randrange(1, 4), tokens=chance.randrange(300), calls=1))
     elif what == 3:
-        world.send(call_used(held, chance.randrange(4), tokens=chance.randrange(300), calls=1))
+        world.send(call_used(held, chance.randrange(1, 4), tokens=chance.randrange(300), calls=1))
     else:
         if chance.random() < 0.8:
             world.held.remove(held)

@@ -93,7 +93,7 @@ def on_usage(tree: Tree, command: ModelCallIntended | ResourceUsed, at_ms: int) 
             return
         phase, used = f.UsagePhase.INTENDED, command.at_most
     else:
-        if number and number in attempt.calls_seen:
+        if number in attempt.calls_seen:
             return
         phase, used = f.UsagePhase.ACTUAL, command.used
     # Time is measured from assignment to end, not added up from reports: the ledger would count it twice.

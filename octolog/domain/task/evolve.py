@@ -187,8 +187,7 @@ def _usage_recorded(tree: Tree, fact: f.UsageRecorded) -> None:
         attempt.intents[fact.call_number] = used
     else:
         attempt.used = add(attempt.used, used)
-        if fact.call_number:
-            attempt.calls_seen.append(fact.call_number)
+        attempt.calls_seen.append(fact.call_number)
     tree.ledger.running = add(tree.ledger.running, used)
 
 

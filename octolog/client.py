@@ -21,6 +21,7 @@ from octolog.domain.contract import (
     SubmitTask,
     TaskContract,
 )
+from octolog.domain.digest import contract_digest
 from octolog.domain.errors import InvalidContract, NotFound, Unavailable
 from octolog.domain.facts import RequestRejected
 from octolog.domain.ids import ArmId, TaskId, is_arm_id
@@ -104,6 +105,7 @@ class Client:
                 place.timestamp_ms,
                 command.contract.task_id,
                 minted,
+                contract_digest(command.contract),
             )
             for place, (command, minted) in zip(places, ready, strict=True)
         ]
@@ -195,10 +197,10 @@ class Client:
 
     def root_of(self, task_id: str) -> TaskId:
         """The tree of a task, as the projections know it; a task they do not know counts as a root."""
-        from octolog.app.queries import open_queries
+        from octolog.asking import questions
 
         try:
-            with open_queries(self._connection.settings) as queries:
+            with questions(self._connection.settings) as queries:
                 return TaskId(queries.root_of(task_id))
         except (NotFound, Unavailable):
             return TaskId(task_id)

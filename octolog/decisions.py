@@ -14,8 +14,14 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar, cast
 from uuid import UUID
 
-from octolog.domain.contract import SubmitTask
-from octolog.domain.facts import AttemptEnded, RequestRejected, TaskCancelled, TaskCompleted, TaskFailed
+from octolog.domain.facts import (
+    AttemptEnded,
+    RequestRejected,
+    TaskCancelled,
+    TaskCompleted,
+    TaskFailed,
+    TaskSubmitted,
+)
 from octolog.domain.ids import TaskId
 from octolog.domain.values import Amounts, BlobRef
 from octolog.ports import LogReader, LogRecord, Positions
@@ -60,10 +66,12 @@ class Submitted(Sent):
     Attributes:
         task_id: The task.
         minted: True when the id was made for this call, so that nothing about it is older.
+        digest: The contract's digest; tells a repeat from a clash.
     """
 
     task_id: TaskId
     minted: bool
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +104,13 @@ class _Ending:
     Attributes:
         task_id: The task.
         root_id: Its tree.
-        submitted_at: Offset of the contract, where it is known; else None.
+        submitted: The contract that is waited for, where it is known.
         outputs: Outputs of attempts that ended well, by attempt id.
     """
 
     task_id: TaskId
     root_id: TaskId
-    submitted_at: int | None
+    submitted: Submitted | None
     outputs: dict[str, tuple[str, BlobRef | None]] = field(default_factory=dict)
 
     def fold(self, recorded: RecordedFact) -> Outcome | None:
@@ -118,13 +126,30 @@ class _Ending:
                 return Outcome(
                     self.task_id, CANCELLED, error=cancelled.reason, code="CANCELLED", used=cancelled.used
                 )
-            case RequestRejected(task_id=self.task_id, command=SubmitTask.schema_name) as refused:
-                if recorded.link.cause_offset == self.submitted_at:
-                    why = f"{refused.field}: {refused.message}" if refused.field else refused.message
-                    return Outcome(self.task_id, REJECTED, error=why, code=refused.code)
+            case TaskSubmitted() as other if self._clashes(other):
+                return Outcome(
+                    self.task_id,
+                    REJECTED,
+                    error=f"task_id: {self.task_id} exists with other content",
+                    code="DUPLICATE_TASK_ID",
+                )
+            case RequestRejected() as refused if self._is_ours(recorded):
+                why = f"{refused.field}: {refused.message}" if refused.field else refused.message
+                return Outcome(self.task_id, REJECTED, error=why, code=refused.code)
             case _:
                 pass
         return None
+
+    def _clashes(self, other: TaskSubmitted) -> bool:
+        """True for another contract of the same id: it came first, and so ours is refused, now or later."""
+        ours = self.submitted
+        if ours is None or other.contract.task_id != ours.task_id:
+            return False
+        return other.contract_digest != ours.digest
+
+    def _is_ours(self, recorded: RecordedFact) -> bool:
+        cause = recorded.link.cause_topic, recorded.link.cause_offset
+        return self.submitted is not None and cause == (self.submitted.topic, self.submitted.offset)
 
     def _completed(self, done: TaskCompleted) -> Outcome:
         output, blob = done.output, done.output_blob
@@ -148,7 +173,7 @@ def outcome_of(
     """
     submitted = task if isinstance(task, Submitted) else None
     task_id = task if submitted is None else submitted.task_id
-    ending = _Ending(cast("TaskId", task_id), root_id, None if submitted is None else submitted.offset)
+    ending = _Ending(cast("TaskId", task_id), root_id, submitted)
     start = _first_facts(reader, ending, submitted)
     return _follow(reader, codec, start, root_id, ending.fold, timeout_s)
 
@@ -164,13 +189,13 @@ def answer_to(reader: LogReader, codec: Codec, sent: Sent, timeout_s: float) -> 
         return recorded if (link.cause_topic, link.cause_offset) == (CONTRACTS, sent.offset) else None
 
     place = TASKS, sent.partition
-    start: Positions = {place: reader.at_time([TASKS], sent.timestamp_ms)[place]}
+    start: Positions = {place: _since(reader, sent.timestamp_ms)[place]}
     return _follow(reader, codec, start, sent.root_task_id, caused, timeout_s)
 
 
 def facts_from(reader: LogReader, root_id: TaskId) -> Positions:
     """Where the facts of a tree can begin."""
-    return reader.at_time([TASKS], _made_ms(root_id))
+    return _since(reader, _made_ms(root_id))
 
 
 def _first_facts(reader: LogReader, ending: _Ending, submitted: Submitted | None) -> Positions:
@@ -178,8 +203,19 @@ def _first_facts(reader: LogReader, ending: _Ending, submitted: Submitted | None
     if submitted is None:
         return facts_from(reader, ending.root_id)
     fresh = submitted.minted
-    starts = reader.at_time([TASKS], submitted.timestamp_ms) if fresh else facts_from(reader, ending.root_id)
+    starts = _since(reader, submitted.timestamp_ms) if fresh else facts_from(reader, ending.root_id)
     return {place: offset for place, offset in starts.items() if place[1] == submitted.partition}
+
+
+def _since(reader: LogReader, timestamp_ms: int) -> Positions:
+    """Where facts written at or after a time begin.
+
+    The ends are taken first: a fact that is written between the two questions would else lie before the end
+    that stands for "none yet", and would be passed over.
+    """
+    ends = reader.ends([TASKS])
+    found = reader.at_time([TASKS], timestamp_ms)
+    return {place: min(offset, ends[place]) for place, offset in found.items()}
 
 
 def _made_ms(task_id: str) -> int:

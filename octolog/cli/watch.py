@@ -71,11 +71,13 @@ def _watch_tree(call: Call, task_id: str, timeout_s: float) -> None:
 
 
 def _watch_all(call: Call, timeout_s: float) -> None:
-    from octolog.app.queries import open_queries
+    from octolog.asking import questions
 
     deadline = time.monotonic() + timeout_s
-    columns = {name: name for name in ("root_task_id", "status", "attempts_ended", "tokens", "cost_dollars", "goal")}
-    with open_queries(call.settings()) as queries:
+    columns = {
+        name: name for name in ("root_task_id", "status", "attempts_ended", "tokens", "cost_dollars", "goal")
+    }
+    with questions(call.settings()) as queries:
         live = _live(call)
         with live or nullcontext():
             rows = queries.trees(_ROWS)

@@ -122,21 +122,19 @@ def test_control_characters_of_the_log_never_reach_the_terminal(tmp_path: Path) 
     assert run(tmp_path, raising(OctologError("\x1b[2J")))[2] == "octolog: \\x1b[2J\n"
 
 
-def octolog(*arguments: str, home: Path, **options: object) -> subprocess.Popen[str]:
-    environment = {**os.environ, "OCTOLOG_HOME": str(home)}
+def octolog(*arguments: str, home: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "octolog.cli", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         stdin=subprocess.PIPE,
         text=True,
-        env=environment,
-        **options,  # type: ignore[call-overload]  # passed through
+        env={**os.environ, "OCTOLOG_HOME": str(home)},
     )
 
 
 def test_ctrl_c_while_a_command_waits_for_input_ends_with_130(tmp_path: Path) -> None:
-    process = octolog("submit", "-", home=tmp_path, bufsize=1)
+    process = octolog("submit", "-", home=tmp_path)
     assert process.stdin is not None
     process.stdin.write("{")  # it reads on until the end of its input
     process.stdin.flush()

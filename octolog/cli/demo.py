@@ -152,7 +152,7 @@ def _report_panel(report: str, path: Path, saved: Path) -> Panel:
 
 def _contract(path: Path) -> dict[str, object]:
     return {
-        "goal": f"Review the folder {path.name}: broken links and anchors, code blocks that do not run, "
+        "goal": f"Review the folder {path.resolve().name}: broken links and anchors, code blocks that do not run, "
         "functions without tests or docstrings; prove each finding with file and line",
         "context": {"path": str(path.resolve())},
         "required_capabilities": ["task_planning"],

@@ -24,7 +24,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in cast("tuple[object, ...]", value)]
     plain: dict[str, Any] = {}
-    fields = _fields(type(value))
+    fields = _fields(type(value))  # type: ignore[arg-type]  # mypy takes a class for unhashable
     if fields is None:
         return value
     for name, default in fields:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import pyarrow.parquet  # type: ignore[import-untyped]  # ships no types
+import pyarrow.parquet
 import pytest
 from typer.testing import CliRunner
 

@@ -6,16 +6,15 @@ import logging
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from _cluster import schema_ids  # noqa: E402
-
-from arms.host import HostSettings, run_host  # noqa: E402
-from arms.noop import noop  # noqa: E402
-from octolog.app.processes import die_with_parent  # noqa: E402
-from schemas.codec import Codec  # noqa: E402
-from streams.kafka.config import KafkaConfig  # noqa: E402
-from streams.kafka.publisher import KafkaPublisher  # noqa: E402
+from arms.host import HostSettings, run_host
+from arms.noop import noop
+from benches._cluster import schema_ids
+from octolog.app.processes import die_with_parent
+from schemas.codec import Codec
+from streams.kafka.config import KafkaConfig
+from streams.kafka.publisher import KafkaPublisher
 
 
 def main(bootstrap_servers: str) -> None:

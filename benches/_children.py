@@ -14,8 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from _cluster import Cluster, cpu_s
-
+from benches._cluster import Cluster, cpu_s
 from octolog.domain.arm import ArmRegistered
 from streams.topics import ARMS
 
@@ -72,6 +71,12 @@ class Processor:
             if self.last["event"] == event:
                 return self.last
         raise RuntimeError(f"the processor did not say {event!r} within {timeout_s:.0f} s")
+
+    def latest(self) -> dict[str, Any]:
+        """The last line there is."""
+        while not self._lines.empty():
+            self.last = self._lines.get()
+        return self.last
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal."""

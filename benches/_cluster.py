@@ -11,7 +11,9 @@ from typing import Any, Final
 
 import psutil
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._resource import ResourceType
 
 from deploy.kafka import EmbeddedKafka
 from octolog.app.topics import assignment_topic, topic_plan
@@ -65,7 +67,9 @@ class Cluster:
     def register_arm(self, arm_id: str) -> ArmRegistered:
         """Put an arm that nobody hosts into the registry, as its first entry, with the topic of its assignments."""
         self.create([assignment_topic(arm_id)])
-        arm = ArmRegistered(ArmCapability(ArmId(arm_id), arm_id, "", (arm_id,), 1, timeout_seconds=300), "bench")
+        arm = ArmRegistered(
+            ArmCapability(ArmId(arm_id), arm_id, "", (arm_id,), 1, timeout_seconds=300), "bench"
+        )
         publisher = KafkaPublisher(self.kafka)
         publisher.publish(ARMS, arm_id, self.codec.encode(arm))
         publisher.close()

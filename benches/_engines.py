@@ -21,13 +21,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from _children import Processor, processor
-from _cluster import PARTITIONS, Cluster, Facts, cpu_s
-from _peers import environment_of
-from _run import say
-from _work import CHAIN, contract, facts_of, result
 from confluent_kafka import Producer
 
+from benches._children import Processor, processor
+from benches._cluster import PARTITIONS, Cluster, Facts, cpu_s
+from benches._peers import environment_of
+from benches._run import say
+from benches._work import CHAIN, contract, facts_of, result
 from streams.kafka.admin import TopicSpec
 from streams.topics import CONTRACTS, RESULTS, TASKS
 
@@ -165,7 +165,9 @@ class Run:
                 "facts": phase.facts, "seconds": round(seconds, 3), "facts_per_s": rate,
             }  # fmt: skip
         found.rounds.append(found.facts_per_s)
-        say(f"{self._name or 'octolog'}: {found.facts} facts in {found.seconds:.2f} s, {found.facts_per_s:.0f}/s")
+        say(
+            f"{self._name or 'octolog'}: {found.facts} facts in {found.seconds:.2f} s, {found.facts_per_s:.0f}/s"
+        )
 
     def close(self) -> None:
         """Release the connections."""
@@ -197,7 +199,9 @@ class Run:
             if messages:
                 deadline_s = now_s + quiet_s
             if now_s > deadline_s:
-                raise RuntimeError(f"{self._name or 'octolog'}: {count} facts still missing after {quiet_s:.0f} s")
+                raise RuntimeError(
+                    f"{self._name or 'octolog'}: {count} facts still missing after {quiet_s:.0f} s"
+                )
         assert count == 0, f"{self._name or 'octolog'} wrote {-count} facts too many"
         return now_s
 
@@ -211,8 +215,8 @@ def octolog(cluster: Cluster, rounds: Sequence[list[Phase]]) -> Measured:
     run = Run(cluster, "")
     with processor(cluster, window=WINDOW, lease_ms=LEASE_MS) as child:
         run.warm_up(rounds[0])
+        before = child.wait_for("idle")
         for phases_ in rounds[1:]:
-            child.wait_for("idle")
             before = _settled(child)
             run.measure(phases_, child.pid, child.cpu_s)
         after = _settled(child)

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from _cluster import Cluster, Facts
-from _work import contract, facts_of, result
 from confluent_kafka import Producer
 
+from benches._cluster import Cluster, Facts
+from benches._work import contract, facts_of, result
 from streams.topics import CONTRACTS, RESULTS
 
 ARM: Final = "echo"

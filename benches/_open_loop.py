@@ -11,9 +11,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-from _cluster import Cluster, Facts
-from _work import contract, schema_prefix
-
+from benches._cluster import Cluster, Facts
+from benches._work import contract, schema_prefix
 from octolog.domain import facts as f
 from streams.kafka.publisher import KafkaPublisher
 from streams.topics import CONTRACTS
@@ -51,7 +50,9 @@ def open_loop(
         RuntimeError: Not all ended in time.
     """
     times = Times()
-    feeder = threading.Thread(target=_feed, args=(cluster, times, prefix, tasks, rate_per_s, steps), daemon=True)
+    feeder = threading.Thread(
+        target=_feed, args=(cluster, times, prefix, tasks, rate_per_s, steps), daemon=True
+    )
     feeder.start()
     completed = schema_prefix(cluster, f.TaskCompleted)
     ends: Counter[str] = Counter()

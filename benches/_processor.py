@@ -18,17 +18,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import structlog  # noqa: E402
-from _cluster import schema_ids  # noqa: E402
+import structlog
 
-from octolog.app.processes import Stop, die_with_parent  # noqa: E402
-from octolog.app.topics import assignment_topic  # noqa: E402
-from schemas.codec import Codec  # noqa: E402
-from streams.kafka.admin import KafkaAdmin  # noqa: E402
-from streams.kafka.config import KafkaConfig  # noqa: E402
-from streams.runner import TaskWorker, WorkerSettings  # noqa: E402
+from benches._cluster import schema_ids
+from octolog.app.processes import Stop, die_with_parent
+from octolog.app.topics import assignment_topic
+from schemas.codec import Codec
+from streams.kafka.admin import KafkaAdmin
+from streams.kafka.config import KafkaConfig
+from streams.runner import TaskWorker, WorkerSettings
 
 
 def main() -> None:

@@ -20,7 +20,9 @@ def options(description: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description)
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="at most a minute (default)")
-    size.add_argument("--full", action="store_true", help="the sizes that the figures in the README come from")
+    size.add_argument(
+        "--full", action="store_true", help="the sizes that the figures in the README come from"
+    )
     parser.add_argument("--no-peers", action="store_true", help="measure octolog alone")
     return parser.parse_args()
 

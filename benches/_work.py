@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from _cluster import Cluster
-
+from benches._cluster import Cluster
 from octolog.domain import facts as f
 from octolog.domain.chain import GENESIS
 from octolog.domain.contract import Step, SubmitTask, TaskContract
@@ -97,7 +96,9 @@ def _check_tree(root_id: str, chain: list[RecordedFact], steps: int) -> None:
     assert isinstance(last, f.TaskCompleted), f"{root_id} ended with {type(last).__name__}"
     assert last.task_id == root_id
     ended = [fact.fact for fact in chain if isinstance(fact.fact, f.AttemptEnded)]
-    assert len({fact.task_id for fact in ended}) == len(ended) == steps, f"{root_id}: {len(ended)} attempts ended"
+    assert len({fact.task_id for fact in ended}) == len(ended) == steps, (
+        f"{root_id}: {len(ended)} attempts ended"
+    )
     assert all(fact.outcome is f.Outcome.SUCCESS and len(fact.output) > 150 for fact in ended)
 
 

@@ -11,14 +11,14 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from _children import noop_arm, processor  # noqa: E402
-from _cluster import Facts, cluster  # noqa: E402
-from _engines import ARM, Measured, octolog, peer, phases, same_decisions, write_context  # noqa: E402
-from _open_loop import open_loop  # noqa: E402
-from _run import bound, options, report, say, spread  # noqa: E402
-from _work import audit  # noqa: E402
+from benches._children import noop_arm, processor
+from benches._cluster import Facts, cluster
+from benches._engines import ARM, Measured, octolog, peer, phases, same_decisions, write_context
+from benches._open_loop import open_loop
+from benches._run import bound, options, report, say, spread
+from benches._work import audit
 
 WARM_UP_TREES: Final = 100
 # Trees of the rounds: the first is run by all, the second not by Faust, the third by octolog alone.

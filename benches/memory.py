@@ -10,17 +10,17 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import psutil  # noqa: E402
-from _children import Processor, processor  # noqa: E402
-from _cluster import cluster  # noqa: E402
-from _feeder import ARM, Feeder  # noqa: E402
-from _run import bound, options, report, say  # noqa: E402
-from _work import facts_of  # noqa: E402
+import psutil
 
-from streams.kafka.reader import KafkaLogReader  # noqa: E402
-from streams.topics import TASKS  # noqa: E402
+from benches._children import Processor, processor
+from benches._cluster import cluster
+from benches._feeder import ARM, Feeder
+from benches._run import bound, options, report, say
+from benches._work import facts_of
+from streams.kafka.reader import KafkaLogReader
+from streams.topics import TASKS
 
 WAVE: Final = 1_000
 WINDOW: Final = 1_000_000

@@ -15,15 +15,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from _children import Processor  # noqa: E402
-from _cluster import Cluster, cluster  # noqa: E402
-from _feeder import ARM, Feeder  # noqa: E402
-from _run import options, report, say, spread  # noqa: E402
-from _work import audit  # noqa: E402
+from benches._children import Processor
+from benches._cluster import Cluster, cluster
+from benches._feeder import ARM, Feeder
+from benches._run import options, report, say, spread
+from benches._work import audit
 
 KILLS: Final = {"quick": 6, "full": 30}
 WAVE: Final = 200

@@ -12,24 +12,24 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from _children import Processor, noop_arm, processor  # noqa: E402
-from _cluster import Cluster, Facts, cluster, cpu_s  # noqa: E402
-from _open_loop import open_loop  # noqa: E402
-from _peers import run_peer  # noqa: E402
-from _run import bound, options, report, say, spread  # noqa: E402
-from _work import CHAIN, audit, contract, schema_prefix  # noqa: E402
+from benches._children import Processor, noop_arm, processor
+from benches._cluster import Cluster, Facts, cluster, cpu_s
+from benches._open_loop import open_loop
+from benches._peers import run_peer
+from benches._run import bound, options, report, say, spread
+from benches._work import CHAIN, audit, contract, schema_prefix
+from octolog.app.topics import assignment_topic
+from octolog.domain import facts as f
+from streams.kafka.publisher import KafkaPublisher
+from streams.topics import CONTRACTS
 
-from octolog.app.topics import assignment_topic  # noqa: E402
-from octolog.domain import facts as f  # noqa: E402
-from streams.kafka.publisher import KafkaPublisher  # noqa: E402
-from streams.topics import CONTRACTS  # noqa: E402
-
-OPEN_TASKS: Final = 500
+OPEN_TASKS: Final = 1_000
 """Tasks in progress at any moment of the closed loop."""
 
 RATE_PER_S: Final = 20.0
@@ -77,7 +77,9 @@ def _octolog(size: str, flushing: dict[str, str] | None) -> dict[str, Any]:
             _closed_loop(where, facts, "warm", WARM_UP)
             say(f"octolog, {what}: {TASKS[size]} tasks, {OPEN_TASKS} open")
             throughput = _throughput(where, facts, child, arms.pid, TASKS[size])
-            say(f"octolog, {what}: {throughput['steps_per_s']['value']} steps/s; then {RATE_PER_S:.0f} tasks/s")
+            say(
+                f"octolog, {what}: {throughput['steps_per_s']['value']} steps/s; then {RATE_PER_S:.0f} tasks/s"
+            )
             latency = _latency(where, facts, LATENCY_TASKS[size])
             facts.close()
         expected = [("warm", WARM_UP), ("task", TASKS[size]), ("calm", LATENCY_TASKS[size])]
@@ -92,11 +94,21 @@ def _octolog(size: str, flushing: dict[str, str] | None) -> dict[str, Any]:
 
 def _throughput(where: Cluster, facts: Facts, child: Processor, arms: int, tasks: int) -> dict[str, Any]:
     pids = {"processor": child.pid, "arms": arms, "broker": where.pid, "bench": os.getpid()}
-    used = {name: cpu_s(pid) for name, pid in pids.items() if name != "bench"} | {"bench": time.process_time()}
+    before = child.latest()
+    used = {name: cpu_s(pid) for name, pid in pids.items() if name != "bench"} | {
+        "bench": time.process_time()
+    }
     seconds = _closed_loop(where, facts, "task", tasks)
-    after = {name: cpu_s(pid) for name, pid in pids.items() if name != "bench"} | {"bench": time.process_time()}
+    after = {name: cpu_s(pid) for name, pid in pids.items() if name != "bench"} | {
+        "bench": time.process_time()
+    }
+    time.sleep(0.2)  # the processor says how it is when its inputs ran dry
+    last = child.latest()
+    transactions = max(1, last["commits"] - before["commits"])
     return {
         "tasks": tasks,
+        "transactions": transactions,
+        "facts_per_transaction": round((last["facts"] - before["facts"]) / transactions, 1),
         "open_tasks": OPEN_TASKS,
         "seconds": round(seconds, 3),
         "steps_per_s": bound(tasks * len(CHAIN) / seconds, at_least=1_500),
@@ -106,12 +118,14 @@ def _throughput(where: Cluster, facts: Facts, child: Processor, arms: int, tasks
 
 def _closed_loop(where: Cluster, facts: Facts, prefix: str, tasks: int) -> float:
     """Keep `OPEN_TASKS` tasks in progress until all are done; returns the seconds from first submit to last end."""
-    encoded = [(f"{prefix}-{n}", where.codec.encode(contract(f"{prefix}-{n}", 3, "noop"))) for n in range(tasks)]
+    encoded = [
+        (f"{prefix}-{n}", where.codec.encode(contract(f"{prefix}-{n}", 3, "noop"))) for n in range(tasks)
+    ]
     publisher = KafkaPublisher(where.kafka)
     completed = schema_prefix(where, f.TaskCompleted)
     waiting = iter(encoded)
     ends: Counter[bytes] = Counter()
-    start_s = heard_s = time.monotonic()
+    start_s = heard_s = now_s = time.monotonic()
     for _ in range(OPEN_TASKS):
         _submit(publisher, waiting)
     done = 0
@@ -132,10 +146,10 @@ def _closed_loop(where: Cluster, facts: Facts, prefix: str, tasks: int) -> float
     return now_s - start_s
 
 
-def _submit(publisher: KafkaPublisher, waiting: Any) -> None:
-    task_id, value = next(waiting, (None, None))
-    if task_id is not None:
-        publisher.publish(CONTRACTS, task_id, value)
+def _submit(publisher: KafkaPublisher, waiting: Iterator[tuple[str, bytes]]) -> None:
+    following = next(waiting, None)
+    if following is not None:
+        publisher.publish(CONTRACTS, *following)
 
 
 def _latency(where: Cluster, facts: Facts, tasks: int) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def decider(options: argparse.Namespace) -> Decide:
     """Return the decider that the options name; octolog's needs its packages on the path and `--context`."""
     if options.decider == COUNTING:
         return counting
-    from octolog_core import deciding  # noqa: PLC0415 -- only with octolog's packages
+    from octolog_core import deciding
 
     return deciding(options.context, {options.contracts: CONTRACTS, options.results: RESULTS})
 
@@ -90,5 +90,7 @@ def arguments(description: str) -> argparse.Namespace:
     )
     parser.add_argument("--commit-interval-s", type=float, default=0.2)
     parser.add_argument("--decider", choices=(COUNTING, OCTOLOG), default=COUNTING)
-    parser.add_argument("--context", type=Path, help="what octolog's decider knows beside its inputs, a JSON file")
+    parser.add_argument(
+        "--context", type=Path, help="what octolog's decider knows beside its inputs, a JSON file"
+    )
     return parser.parse_args()

@@ -64,7 +64,7 @@ def run_peer(
 def environment_of(name: str) -> Path:
     """Return the Python of a peer's virtual environment, made on first use.
 
-    The folder's name carries a hash of the requirements and the Python version, so that either changing makes a new one.
+    The folder's name carries a hash of the requirements and the Python version: either changing makes a new one.
     """
     requirements = _FOLDER / name / "requirements.txt"
     mark = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:12]

@@ -1,7 +1,7 @@
 """Checks that a peer's engine works: counts every record exactly once, across a kill in the middle.
 
-Starts an embedded broker, produces contracts, runs the peer's engine with the counting decider, kills it once, starts it
-again, and reads the facts with `read_committed`. Prints one JSON line. Run from the repository's root:
+Starts an embedded broker, produces contracts, runs the peer's engine with the counting decider, kills it once,
+starts it again, and reads the facts with `read_committed`. Prints one JSON line. Run from the repository's root:
 `python benches/peers/check_eos.py quixstreams_eos`.
 """
 
@@ -126,9 +126,8 @@ def _reader(servers: str) -> Consumer:
 def _read(reader: Consumer, seen: list[tuple[bytes, bytes]], count: int, wait_s: float = WAIT_S) -> None:
     until_s = time.monotonic() + wait_s
     while len(seen) < count and time.monotonic() < until_s:
-        for message in reader.consume(1000, 0.2):
-            if message.error() is None:
-                seen.append((message.key(), message.value()))
+        found = reader.consume(1000, 0.2)
+        seen.extend((message.key(), message.value()) for message in found if message.error() is None)
 
 
 def _read_until_quiet(reader: Consumer, seen: list[tuple[bytes, bytes]]) -> None:

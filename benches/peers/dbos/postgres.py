@@ -50,7 +50,7 @@ def running(binaries: Path, *, fsync: bool) -> Iterator[str]:
 
     Args:
         binaries: Folder with `initdb` and `pg_ctl`.
-        fsync: False lets a commit end once the operating system has it: it then survives a killed server, not a power cut.
+        fsync: False lets a commit end once the operating system has it: it survives a killed server, not a power cut.
     """
     folder = Path(tempfile.mkdtemp(prefix="octolog-peer-pg-"))
     data, port = folder / "data", _free_port()

@@ -2,8 +2,8 @@
 
 The best reasonable configuration (README.md says how processes and threads were chosen, and how sure that is):
 
-- A task is a workflow called by a worker thread. That is DBOS' shortest durable path: its start, three steps and its end
-  are five commits. A DBOS queue adds an enqueue and a dequeue, and polls; `--start queue` runs that instead.
+- A task is a workflow called by a worker thread. That is DBOS' shortest durable path: its start, three steps and its
+  end are five commits. A DBOS queue adds an enqueue and a dequeue, and polls; `--start queue` runs that instead.
 - The pool has a connection per thread and `pool_pre_ping` is off: by default each statement is preceded by a ping.
 - SQLite runs in WAL mode, which DBOS does not switch on itself.
 - Tracing is off and logs are errors only.
@@ -128,7 +128,7 @@ def check_recorded(url: str, load: Load) -> None:
     table = "operation_outputs" if url.startswith("sqlite") else "dbos.operation_outputs"
     with sa.create_engine(url).connect() as connection:
         found = connection.execute(
-            sa.text(f"SELECT count(*) FROM {table} WHERE length(output) >= 200")
+            sa.text(f"SELECT count(*) FROM {table} WHERE length(output) >= 200")  # noqa: S608 -- one of two names above
         ).scalar()
     if found != expected:
         raise RuntimeError(f"{found} steps recorded, {expected} expected")

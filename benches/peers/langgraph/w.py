@@ -3,7 +3,8 @@
 The best reasonable configuration (README.md says how processes and threads were chosen, and how sure that is):
 
 - The graph is compiled once per process; state is three strings, one written by each step.
-- `durability="sync"` is what W asks for: a checkpoint is written before the next step starts. The default, `async`, does not.
+- `durability="sync"` is what W asks for: a checkpoint is written before the next step starts. The default, `async`,
+  does not.
 - The checkpointer's file is in WAL mode (it switches that on itself).
 - Tracing to LangSmith is off.
 """

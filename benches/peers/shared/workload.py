@@ -1,9 +1,9 @@
 """Workload W, the same for every durable-execution peer, and how it is measured.
 
 W is N tasks, each `plan -> execute -> judge`: three steps that do nothing but return 200 bytes, each recorded durably
-before the next begins. A peer supplies only `open_worker`, which prepares one process and returns the function that runs
-one task; everything that could favour somebody (clock, load, percentiles) is here once. Standard library only: this
-module is imported inside the peers' own virtual environments.
+before the next begins. A peer supplies only `open_worker`, which prepares one process and returns the function that
+runs one task; everything that could favour somebody (clock, load, percentiles) is here once. Standard library only:
+this module is imported inside the peers' own virtual environments.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def arguments(description: str) -> argparse.ArgumentParser:
         "--sync",
         choices=("disk", "os"),
         default="disk",
-        help="a step is durable once on disk (fsync), or once the operating system has it (what one Kafka broker gives)",
+        help="a step is durable once on disk (fsync), or once the operating system has it (as with one Kafka broker)",
     )
     return parser
 

@@ -26,14 +26,13 @@ demo: $(STAMP) ## run the main job, start to end, on real input (ARGS="path --js
 test: $(STAMP) ## run the tests (ARGS="-k name")
 	@$(BIN)/pytest $(ARGS)
 
-check: $(STAMP) ## format, lint, types, import rules, schemas, benches
+check: $(STAMP) ## format, lint, types, import rules, schemas
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/pyright
 	@if [ -f schemas/check.py ]; then set -x; $(BIN)/python -m schemas.check; fi
-	@$(MAKE) --no-print-directory bench
 
 bench: $(STAMP) ## run every bench; one JSON document each under .bench/ (BENCH_ARGS="...")
 	@mkdir -p .bench

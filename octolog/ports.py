@@ -40,15 +40,18 @@ class LogReader(Protocol):
         Raises:
             BrokerUnavailable: When Kafka does not answer.
         """
+        ...
 
     def read(self, start: Positions, *, until: Positions | None = None) -> Iterator[list[LogRecord]]:
         """Batches from `start`, in offset order within each partition; ends at `until`, or never when None.
 
         A following reader (until None) yields an empty list when nothing came for a while.
         """
+        ...
 
     def at_time(self, topics: Sequence[str], timestamp_ms: int) -> Positions:
         """For every partition, the first offset at or after a time; its end when there is none."""
+        ...
 
     def close(self) -> None:
         """Release the connection."""
@@ -88,6 +91,7 @@ class Projection(Protocol):
 
     def positions(self) -> Positions:
         """The next offset to read per partition; empty for a new store."""
+        ...
 
     def apply(self, records: Sequence[LogRecord], after: Positions) -> None:
         """Store what the records say, and `after` as the new positions, in one transaction.

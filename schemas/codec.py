@@ -15,6 +15,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import fastavro
+from fastavro.schema import to_parsing_canonical_form
 
 from octolog.domain.chain import HASH_BYTES, Link
 from octolog.domain.errors import ContractError, UndecodableRecord
@@ -185,7 +186,7 @@ def _parsed(text: str) -> Any:
 
 def _on_the_wire(text: str) -> str:
     """Avro's Parsing Canonical Form: what decides how a value is written, with every name in full."""
-    return str(fastavro.schema.to_parsing_canonical_form(json.loads(text)))
+    return str(to_parsing_canonical_form(json.loads(text)))
 
 
 def _without(node: Any, keys: frozenset[str]) -> Any:

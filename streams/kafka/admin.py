@@ -71,7 +71,7 @@ class KafkaAdmin:
 
     def high_watermarks(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         """The end of each partition with open transactions counted in; a committed reader may see less."""
-        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         asked = {TopicPartition(topic, number): latest for number in partitions}
         futures = self._client.list_offsets(
             asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=REQUEST_TIMEOUT_S

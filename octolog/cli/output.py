@@ -96,8 +96,8 @@ def table(
 
     shown = columns or {name: name for name in (rows[0] if rows else {})}
     found = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for heading in shown.values():
-        found.add_column(heading, overflow="fold")
+    for index, heading in enumerate(shown.values()):
+        found.add_column(heading, overflow="fold", no_wrap=index == 0)  # ids are there to be copied
     for row in rows:
         found.add_row(*(Text(cell(row.get(name), limit)) for name in shown))
     return found

@@ -87,7 +87,8 @@ def node(kafka_jars: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         assert started["already_running"] is False
         yield node
     finally:
-        assert node.json("down")["stopped"] is True
+        node.run("down")
+    assert node.json("status", code=1)["running"] is False
 
 
 def no_arm(task_id: str) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from deploy.kafka import EmbeddedKafka  # noqa: E402
 PARTITIONS: Final = 2
 KEYS: Final = 50
 RECORDS: Final = 4000
-WAIT_S: Final = 40.0
+WAIT_S: Final = 90.0  # a dead engine's open transaction may hide facts for its timeout, 60 s by default
 QUIET_S: Final = 8.0  # longer than a takeover
 TOPICS: Final = ("octolog.contracts", "octolog.results", "octolog.tasks")
 

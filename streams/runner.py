@@ -13,6 +13,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -31,7 +32,7 @@ from streams.kafka.config import KafkaConfig
 from streams.kafka.inputs import InputConsumer, record_of
 from streams.kafka.reader import KafkaLogReader
 from streams.kafka.tail import Tail
-from streams.kafka.transaction import TransactionalProducer, TransactionLost, fence
+from streams.kafka.transaction import ProducerFenced, TransactionalProducer, fence
 from streams.processors.task import TaskProcessor
 from streams.registry_table import RegistryTable
 from streams.restore import restore
@@ -43,6 +44,8 @@ _MAX_BATCH: Final = 4_000
 _SNAPSHOT_FACTS: Final = 10_000
 _SNAPSHOT_S: Final = 10.0
 _RESTORE_PAUSE_S: Final = 0.2
+_GROUP_S: Final = 2.0
+"""Within two heartbeats the group has told a member that another took its slot."""
 _RESTORE_TRIES: Final = 25
 
 _Refused: TypeAlias = list[tuple[LogRecord, UndecodableRecord]]
@@ -151,7 +154,13 @@ class TaskWorker:
         """One round: what has come, what is due, what must be written down. Returns the number of inputs."""
         try:
             return self._step()
-        except (TransactionLost, Unavailable) as error:
+        except ProducerFenced as error:
+            log.warning("restoring from the log", reason=str(error))
+            self._hear_the_group(_GROUP_S)
+            self._producer.renew()
+            self._restore_all()
+            return 0
+        except Unavailable as error:
             log.warning("restoring from the log", reason=str(error))
             self._restore_all()
             return 0
@@ -320,19 +329,31 @@ class TaskWorker:
 
     def _restore_all(self) -> None:
         """After a lost transaction: forget everything, read it back, read the inputs again."""
-        # All that is assigned, not only what is held: the last restore may have failed half way.
-        numbers = sorted(self._mine)
         for attempt in range(_RESTORE_TRIES):
-            self._drop(numbers)
+            self._drop(list(self._partitions))
+            # All that is assigned, not only what is held: the last restore may have failed half way.
+            numbers = sorted(self._mine)
             try:
                 self._restore(numbers)
                 self._inputs.rewind(numbers)
             except Unavailable:
                 if attempt == _RESTORE_TRIES - 1:
                     raise
-                time.sleep(_RESTORE_PAUSE_S)
+                self._hear_the_group(_RESTORE_PAUSE_S)
             else:
                 return
+
+    def _hear_the_group(self, seconds: float) -> None:
+        """The partitions may be another's by now, or the slot: only a poll tells. What it reads is read again.
+
+        Raises:
+            Fenced: When another process runs this slot.
+        """
+        until_s = time.monotonic() + seconds
+        while time.monotonic() < until_s:
+            time.sleep(_IDLE_S)
+            with suppress(Unavailable):
+                self._inputs.poll(0, self._settings.max_batch)
 
     def _drop(self, numbers: list[int]) -> None:
         for number in numbers:

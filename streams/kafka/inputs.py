@@ -12,7 +12,10 @@ from octolog.ports import LogRecord, Positions
 from streams.kafka.config import REQUEST_TIMEOUT_S, SESSION_TIMEOUT_MS, KafkaConfig
 from streams.kafka.errors import Verdict, judge, translated
 
-_FENCED: Final = frozenset({KafkaError.FENCED_INSTANCE_ID, KafkaError._FENCED})  # noqa: SLF001 -- no public name
+# A member of the classic protocol has one fatal error: another took its name. `fatal()` is False for that one.
+_FENCED: Final = frozenset(
+    {KafkaError.FENCED_INSTANCE_ID, KafkaError._FENCED, KafkaError._FATAL}  # noqa: SLF001 -- no public names
+)
 
 
 class InputConsumer:

@@ -61,11 +61,11 @@ class KafkaLogReader:
     def at_time(self, topics: Sequence[str], timestamp_ms: int) -> Positions:
         """For every partition, the first offset at or after a time; its end when there is none."""
         asked = [TopicPartition(t, p, timestamp_ms) for t in topics for p in self._partitions(t)]
+        ends = self.ends(topics)  # first: what is written between the two questions must not be skipped
         try:
             found = self._consumer.offsets_for_times(asked, timeout=REQUEST_TIMEOUT_S)
         except KafkaException as error:
             raise translated(error, "looking up a time") from error
-        ends = self.ends(topics)
         return {
             (tp.topic, tp.partition): tp.offset if tp.offset >= 0 else ends[tp.topic, tp.partition]
             for tp in found

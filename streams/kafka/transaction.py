@@ -4,7 +4,8 @@
 - Abort required: abort, then the caller restores from the log.
 - Fatal, or any time-out of a transaction request: nobody knows what the broker holds. The producer is thrown
   away; a new one with the same id bumps the epoch, which fences whatever the old one left behind.
-- Fenced: another process runs this slot; step down.
+- Fenced: another process runs this slot, or a transaction outlived its time-out (a long pause of this process or
+  of the broker). The consumer group knows which: the caller asks it, and steps down or renews the producer.
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ class TransactionLost(BrokerUnavailable):
     """The transaction did not commit, or nobody knows: drop the state, restore from the log."""
 
 
+class ProducerFenced(TransactionLost):
+    """The id's epoch was bumped by somebody else: ask the group whose slot it is, then `renew` or step down."""
+
+
 class TransactionalProducer:
     """One transactional id, one transaction at a time.
 
@@ -47,6 +52,15 @@ class TransactionalProducer:
     def __init__(self, config: KafkaConfig, transactional_id: str) -> None:
         self._config = config
         self.transactional_id = transactional_id
+        self._producer = self._fresh()
+
+    def renew(self) -> None:
+        """Take the id back after it was fenced; whoever else holds it is fenced by that.
+
+        Raises:
+            Fenced: When another process takes it over at the same time.
+            BrokerUnavailable: When Kafka does not answer within bounds.
+        """
         self._producer = self._fresh()
 
     def begin(self) -> None:
@@ -65,22 +79,23 @@ class TransactionalProducer:
         properties: dict[str, Any] = {} if partition < 0 else {"partition": partition}
         if headers is not None:
             properties["headers"] = headers
-        while True:
-            try:
-                self._producer.produce(topic, value, key, **properties)
-            except BufferError:
-                self._producer.poll(0.02)
-            except KafkaException as error:
-                raise self._lost(error, f"writing to {topic}") from error
-            else:
-                return
+        try:
+            while True:
+                try:
+                    self._producer.produce(topic, value, key, **properties)
+                except BufferError:
+                    self._producer.poll(0.02)
+                else:
+                    return
+        except KafkaException as error:
+            raise self._lost(error, f"writing to {topic}") from error
 
     def commit(self, offsets: list[TopicPartition], group: Any) -> None:
         """Commit the open transaction together with the inputs' positions, last processed + 1.
 
         Raises:
             TransactionLost: When it did not commit, or nobody knows.
-            Fenced: When another process took over this id.
+            ProducerFenced: When its id was taken over.
         """
         if offsets:
             self._call(
@@ -93,7 +108,7 @@ class TransactionalProducer:
         """Abort what is open, within bounds, and let go."""
         with suppress(KafkaException):  # nothing open, or nothing to be done: the id's next owner fences it
             self._producer.abort_transaction(2.0)
-        self._producer = None  # type: ignore[assignment]  # librdkafka frees it with the last reference
+        del self._producer  # librdkafka frees it with the last reference
 
     def _call(self, doing: str, request: Callable[[], object]) -> None:
         for _ in range(_RETRIES):
@@ -110,19 +125,27 @@ class TransactionalProducer:
 
     def _lost(self, error: KafkaException, doing: str) -> Exception:
         """Leave the producer usable for a next transaction, and say what the caller must do."""
-        verdict = judge(error)
+        verdict = judge(self._cause(error))
         if verdict is Verdict.STEP_DOWN:
-            return Fenced(f"{self.transactional_id}: another process runs this slot")
+            return ProducerFenced(f"{self.transactional_id} was taken over, while {doing}")
         if verdict is Verdict.ABORT:
             try:
                 self._producer.abort_transaction(_COMMIT_TIMEOUT_S)
             except KafkaException as second:
-                if judge(second) is Verdict.STEP_DOWN:
-                    return Fenced(f"{self.transactional_id}: another process runs this slot")
+                if judge(self._cause(second)) is Verdict.STEP_DOWN:
+                    return ProducerFenced(f"{self.transactional_id} was taken over, while aborting")
             else:
                 return TransactionLost(f"aborted while {doing}: {error.args[0].str()}")
         self._producer = self._fresh()
         return TransactionLost(f"{doing}: {error.args[0].str()}")
+
+    def _cause(self, error: KafkaException) -> KafkaException:
+        """Why the producer gave up for good: that is raised once, out of a poll; other calls say "fatal" alone."""
+        try:
+            self._producer.poll(0)
+        except KafkaException as cause:
+            return cause
+        return error
 
     def _fresh(self) -> Producer:
         properties = self._config.producer(
@@ -155,4 +178,5 @@ def fence(config: KafkaConfig, transactional_id: str) -> None:
     Raises:
         BrokerUnavailable: When Kafka does not answer within bounds.
     """
-    TransactionalProducer(config, transactional_id).close()
+    with suppress(Fenced):  # its slot came back at this moment, and has ended what its predecessor left
+        TransactionalProducer(config, transactional_id).close()

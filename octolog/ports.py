@@ -115,4 +115,3 @@ class DeadLetterSink(Protocol):
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with what is done and what there is in all."""
-

@@ -19,6 +19,7 @@ from streams.kafka.config import KafkaConfig
 from streams.kafka.publisher import KafkaPublisher
 from streams.kafka.reader import KafkaLogReader
 from streams.kafka.schema_topic import KafkaSchemaTopic
+from streams.topics import TASKS
 
 
 class _Closable(Protocol):
@@ -92,9 +93,21 @@ class Connection:
         ids.register_all(texts)
         return ids
 
-    def ensure_topics(self) -> list[str]:
-        """Create what `deploy/topics.yaml` asks for and is missing; returns the names created."""
-        return self.admin().create(topic_plan(self.settings.partitions).topics)
+    def ensure_topics(self, partitions: int | None = None) -> list[str]:
+        """Create what `deploy/topics.yaml` asks for and is missing; returns the names created.
+
+        Args:
+            partitions: Of the topics keyed by task. None: as many as they have, or the setting's when they are
+                made now, because a tree's partition must never change.
+
+        Raises:
+            SettingsError: When a topic exists with another number of partitions.
+        """
+        admin = self.admin()
+        if partitions is None:
+            made = admin.topics().get(TASKS)
+            partitions = made.partitions if made else self.settings.partitions
+        return admin.create(topic_plan(partitions).topics)
 
     def ensure_assignment_topic(self, arm_id: str) -> None:
         """Create an arm's assignment topic if it is missing."""

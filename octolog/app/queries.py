@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 import httpx
 import pyarrow as pa
 
-from octolog.app.node import query_url
+from octolog.app.node import query_url, status
 from octolog.app.settings import Settings
 from octolog.domain import errors
 from octolog.domain.errors import NotFound, OctologError, StoreUnavailable, Unavailable
@@ -20,6 +20,8 @@ from octolog.ports import Positions
 
 MAX_ROWS: Final = 10_000
 TIMEOUT_S: Final = 30.0
+_PATIENCE_S: Final = 20.0
+_PAUSE_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +131,20 @@ class Queries:
 
 @contextmanager
 def open_queries(settings: Settings) -> Iterator[Queries]:
-    """The running node's query service, or the file itself.
+    """The running node's query service once it answers, or the file itself where no node runs.
+
+    While a node runs, the file is its projector's: opened directly in a moment without query service, it would
+    keep the projector from opening it again.
 
     Raises:
         NotFound: When nothing was projected in this home yet.
-        StoreUnavailable: When the file cannot be opened.
+        StoreUnavailable: When the service does not come back, or the file cannot be opened.
     """
-    url = query_url(settings)
+    deadline = time.monotonic() + _PATIENCE_S
+    while (url := query_url(settings)) is None and status(settings).running:
+        if time.monotonic() > deadline:
+            raise StoreUnavailable(f"no query service after {_PATIENCE_S:.0f} s; see `octolog status`")
+        time.sleep(_PAUSE_S)
     if url is not None:
         with httpx.Client(base_url=url, timeout=TIMEOUT_S + 5) as client:
             yield Queries(_Remote(client))

@@ -92,9 +92,9 @@ def _one(call: Call, arm_id: str) -> dict[str, Any]:
 
 
 def _arms(call: Call) -> list[dict[str, Any]]:
-    from octolog.asking import questions
+    from octolog.app.queries import open_queries
 
-    with questions(call.settings()) as queries:
+    with open_queries(call.settings()) as queries:
         return [_flat(row) for row in queries.arms()]
 
 

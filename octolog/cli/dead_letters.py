@@ -11,7 +11,7 @@ from octolog.cli.output import fields, table
 from octolog.domain.errors import Refused
 
 if TYPE_CHECKING:
-    from octolog.redrive import Redriven
+    from octolog.client.redrive import Redriven
 
 _COLUMNS = {
     "offset": "offset",
@@ -40,7 +40,7 @@ def list_letters(
 ) -> None:
     """The newest dead letters, newest first, straight from the log."""
     from octolog.app.connection import Connection
-    from octolog.redrive import letters
+    from octolog.client.redrive import letters
 
     with Connection(call.settings()) as connection:
         rows = [letter.summary() for letter in letters(connection, limit)]
@@ -50,7 +50,7 @@ def list_letters(
 def show(call: Call, offset: Offset) -> None:
     """One dead letter: the untouched bytes, and why they were refused."""
     from octolog.app.connection import Connection
-    from octolog.redrive import letter_at
+    from octolog.client.redrive import letter_at
 
     with Connection(call.settings()) as connection:
         letter = letter_at(connection, offset)
@@ -67,7 +67,7 @@ def redrive(
     if bool(offsets) == everything:
         raise Refused("name the offsets of dead letters, or give --all")
     from octolog.app.connection import Connection
-    from octolog.redrive import letter_at, letters, redrive_letter
+    from octolog.client.redrive import letter_at, letters, redrive_letter
 
     with Connection(call.settings()) as connection:
         chosen = [letter_at(connection, offset) for offset in offsets or ()] or letters(connection)[::-1]

@@ -33,8 +33,8 @@ def apply_topics(
     """Create the topics that are missing; one that exists with another size is an error."""
     from octolog.app.connection import Connection
 
-    with Connection(call.settings(partitions=partitions)) as connection:
-        created = connection.ensure_topics()
+    with Connection(call.settings()) as connection:
+        created = connection.ensure_topics(partitions)
     call.show({"created": created}, lambda: "\n".join(created) if created else "every topic is there")
 
 

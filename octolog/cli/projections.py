@@ -32,11 +32,11 @@ def add_to(app: typer.Typer) -> None:
 def list_projections(call: Call) -> None:
     """How far the projections have read, by topic and partition."""
     from octolog.app.connection import Connection
-    from octolog.asking import questions
+    from octolog.app.queries import open_queries
     from projections.tables import FOLLOWED
 
     settings = call.settings()
-    with questions(settings) as queries:
+    with open_queries(settings) as queries:
         reached = queries.positions()
     with Connection(settings) as connection:
         ends = connection.reader().ends(FOLLOWED)

@@ -62,9 +62,9 @@ def query(
     if form is Format.PARQUET and out is None and sys.stdout.isatty():
         raise Refused("parquet is no text; add --out FILE or send it into a pipe")
     statement = sys.stdin.read() if sql == "-" else sql
-    from octolog.asking import questions
+    from octolog.app.queries import open_queries
 
-    with questions(call.settings()) as queries:
+    with open_queries(call.settings()) as queries:
         answer = queries.sql(statement, max_rows=max_rows, timeout_s=timeout_s)
     _write(answer, form, out)
     if answer.truncated:
@@ -73,9 +73,9 @@ def query(
 
 def tables(call: Call) -> None:
     """Every table and view with its columns."""
-    from octolog.asking import questions
+    from octolog.app.queries import open_queries
 
-    with questions(call.settings()) as queries:
+    with open_queries(call.settings()) as queries:
         rows = queries.tables()
 
     def text() -> object:
@@ -89,9 +89,9 @@ def tables(call: Call) -> None:
 
 def provenance(call: Call, task_id: Annotated[str, typer.Argument(metavar="ID", help="A task id.")]) -> None:
     """A task's chain of custody, and what its output came from."""
-    from octolog.asking import questions
+    from octolog.app.queries import open_queries
 
-    with questions(call.settings()) as queries:
+    with open_queries(call.settings()) as queries:
         custody = patiently(lambda: queries.custody(task_id))
     entries = custody["entries"]
     rest = {name: value for name, value in custody.items() if name != "entries"}

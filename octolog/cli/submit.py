@@ -15,7 +15,7 @@ from octolog.domain.errors import NotFound, Refused
 
 if TYPE_CHECKING:
     from octolog.client import Client
-    from octolog.decisions import Outcome, Submitted
+    from octolog.client.decisions import Outcome, Submitted
 
 WAIT_S = 600.0
 
@@ -85,7 +85,7 @@ def outcome_document(outcome: Outcome) -> dict[str, Any]:
 
 
 def _finish(call: Call, client: Client, submitted: Submitted, timeout_s: float) -> None:
-    from octolog.decisions import COMPLETED
+    from octolog.client.decisions import COMPLETED
 
     outcome = client.wait(submitted, timeout_s)
     document = {**_place(submitted), **outcome_document(outcome)}

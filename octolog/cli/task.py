@@ -14,7 +14,7 @@ from octolog.domain.errors import InvalidContract, NotFound
 
 if TYPE_CHECKING:
     from octolog.client import Client
-    from octolog.decisions import Sent
+    from octolog.client.decisions import Sent
 
 T = TypeVar("T")
 TaskId = Annotated[str, typer.Argument(metavar="ID", help="A task id.")]
@@ -81,9 +81,9 @@ def show(
     if at is not None:
         _show_as_of(call, task_id, at)
         return
-    from octolog.asking import questions
+    from octolog.app.queries import open_queries
 
-    with questions(call.settings()) as queries:
+    with open_queries(call.settings()) as queries:
         found = patiently(lambda: queries.task(task_id))
         root = found["root_task_id"]
         steps = queries.steps(root) if root == task_id else []
@@ -99,9 +99,9 @@ def list_tasks(
     steps: Annotated[bool, typer.Option("--steps", help="Every task, those inside others too.")] = False,
 ) -> None:
     """The newest tasks, newest first."""
-    from octolog.asking import questions
+    from octolog.app.queries import open_queries
 
-    with questions(call.settings()) as queries:
+    with open_queries(call.settings()) as queries:
         rows = queries.tasks(limit, status) if steps else queries.trees(limit, status)
     columns = _TASK_COLUMNS if steps else _TREE_COLUMNS
     call.show({"tasks": rows}, lambda: table(rows, columns) if rows else "no task")

@@ -45,7 +45,7 @@ def _watch_tree(call: Call, task_id: str, timeout_s: float) -> None:
     from octolog.app.connection import Connection
     from octolog.app.follow import follow_tree
     from octolog.client import Client
-    from octolog.decisions import facts_from
+    from octolog.client.decisions import facts_from
     from octolog.domain.ids import TaskId
 
     tree: Tree | None = None
@@ -71,13 +71,13 @@ def _watch_tree(call: Call, task_id: str, timeout_s: float) -> None:
 
 
 def _watch_all(call: Call, timeout_s: float) -> None:
-    from octolog.asking import questions
+    from octolog.app.queries import open_queries
 
     deadline = time.monotonic() + timeout_s
     columns = {
         name: name for name in ("root_task_id", "status", "attempts_ended", "tokens", "cost_dollars", "goal")
     }
-    with questions(call.settings()) as queries:
+    with open_queries(call.settings()) as queries:
         live = _live(call)
         with live or nullcontext():
             rows = queries.trees(_ROWS)

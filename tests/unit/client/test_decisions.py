@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from octolog.decisions import Outcome, Sent, Submitted, answer_to, outcome_of
+from octolog.client.decisions import Outcome, Sent, Submitted, answer_to, outcome_of
 from octolog.domain import facts as f
 from octolog.domain.chain import GENESIS, Link
 from octolog.domain.contract import CancelTask, SubmitTask, TaskContract

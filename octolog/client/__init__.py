@@ -10,7 +10,8 @@ from typing import Self
 
 from octolog.app.connection import Connection
 from octolog.app.settings import Settings, load_settings
-from octolog.decisions import Outcome, Sent, Submitted, answer_to, outcome_of
+from octolog.client.decisions import Outcome, Sent, Submitted, answer_to, outcome_of
+from octolog.client.sender import Letter, Sender
 from octolog.domain.arm import ArmCapability, ArmRegistered, ArmRetired
 from octolog.domain.contract import (
     AmendBudget,
@@ -28,7 +29,6 @@ from octolog.domain.ids import ArmId, TaskId, is_arm_id
 from octolog.domain.rules import check_capability, check_command
 from octolog.domain.values import Limits
 from octolog.edge import Request, parse_capability, parse_contract
-from octolog.sender import Letter, Sender
 from streams.kafka.reader import KafkaLogReader
 from streams.topics import ARMS, CONTRACTS
 
@@ -197,10 +197,10 @@ class Client:
 
     def root_of(self, task_id: str) -> TaskId:
         """The tree of a task, as the projections know it; a task they do not know counts as a root."""
-        from octolog.asking import questions
+        from octolog.app.queries import open_queries
 
         try:
-            with questions(self._connection.settings) as queries:
+            with open_queries(self._connection.settings) as queries:
                 return TaskId(queries.root_of(task_id))
         except (NotFound, Unavailable):
             return TaskId(task_id)

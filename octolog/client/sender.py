@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from octolog.app.connection import Connection
-from octolog.decisions import Sent
+from octolog.client.decisions import Sent
 from octolog.domain.errors import BrokerUnavailable, InvalidContract
 from octolog.domain.ids import TaskId
 from octolog.edge import uuid7

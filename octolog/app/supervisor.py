@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -29,7 +30,11 @@ _BACKOFF_S: Final = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 _KILLED_BACKOFF_S: Final = 0.2
 """Longest pause after a death by a signal: whoever sent it, the child was not at fault, and its work waits."""
 _STEADY_S: Final = 20.0
+_BROKER_PAUSE_S: Final = 0.3
 _LOG_BYTES: Final = 20_000_000
+
+
+_log: Final = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -112,7 +117,12 @@ class Supervisor:
         self.broker = EmbeddedKafka(self.settings.home, port=self.settings.broker_port)
         self.broker.ensure_jars(lambda done, total, name: progress(f"fetching Kafka: {name}", done, total))
         progress("starting Kafka", 0, 0)
-        return self.broker.start().bootstrap_servers
+        servers = self.broker.start().bootstrap_servers
+        # From now on no other port will do: every client of this node knows this one. A killed broker may hold it
+        # for moments yet, while its threads end.
+        port = int(servers.rsplit(":", 1)[1])
+        self.broker = EmbeddedKafka(self.settings.home, port=port)
+        return servers
 
     def _prepare(self, servers: str) -> None:
         pinned = self.settings.model_copy(update={"bootstrap_servers": servers})
@@ -180,8 +190,9 @@ class Supervisor:
         if self.broker is not None and self.broker.find_running() is None:
             try:
                 self.broker.start()
-            except OctologError:
-                time.sleep(1.0)
+            except OctologError as error:
+                _log.warning("the broker is not back yet: %s", error)
+                time.sleep(_BROKER_PAUSE_S)
 
     def _revive(self, child: Child) -> None:
         if child.process is None or child.process.poll() is None:

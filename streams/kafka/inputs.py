@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any, Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -42,7 +43,7 @@ class InputConsumer:
         on_assigned: Callable[[list[int]], None],
         on_revoked: Callable[[list[int]], None],
     ) -> None:
-        self._topics = topics
+        self._config, self._group, self._topics = config, group, topics
         self._consumer = Consumer(
             config.consumer(
                 group,
@@ -117,8 +118,20 @@ class InputConsumer:
         return self._consumer.consumer_group_metadata()
 
     def former_owners(self, partitions: list[int]) -> set[str]:
-        """Transactional ids that committed positions of these partitions before."""
-        return {tp.metadata for tp in self._committed(partitions) if tp.metadata}
+        """Transactional ids that committed positions of these partitions before.
+
+        Asked by a client that also hears of positions beside an open transaction: the others wait for its end,
+        and the owner's name is wanted to end it.
+        """
+        asked = [TopicPartition(topic, partition) for topic in self._topics for partition in partitions]
+        with closing(
+            Consumer({**self._config.consumer(self._group), "isolation.level": "read_uncommitted"})
+        ) as anyone:
+            try:
+                found = anyone.committed(asked, timeout=REQUEST_TIMEOUT_S)
+            except KafkaException as error:
+                raise translated(error, "asking for former owners") from error
+        return {tp.metadata for tp in found if tp.metadata}
 
     def rewind(self, partitions: list[int]) -> None:
         """Read these partitions again from their committed positions."""

@@ -6,7 +6,8 @@ them; when it is (it was deleted, or comes from elsewhere), everything is folded
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from octolog.domain.errors import LogCorrupted
 from octolog.domain.ids import TaskId
@@ -22,108 +23,91 @@ _FLUSH_EVERY = 50_000
 """Closed trees kept in memory during a rebuild of the index before they are written to it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """What a restore did.
+@dataclass(slots=True)
+class Restoring:
+    """A partition on its way back.
 
     Attributes:
+        shard: An empty shard, to be filled.
+        index: Its closed trees.
         facts: Facts folded.
-        open_trees: Trees open at the end.
-        facts_offset: The next offset of the partition's facts.
         snapshotted: Trees that have a snapshot in the topic.
     """
 
-    facts: int
-    open_trees: int
-    facts_offset: int
-    snapshotted: set[TaskId]
+    shard: Shard
+    index: ClosedIndex
+    facts: int = 0
+    snapshotted: set[TaskId] = field(default_factory=set)
 
 
-def restore(shard: Shard, partition: int, reader: LogReader, codec: Codec, index: ClosedIndex) -> Restored:
-    """Fill an empty shard from the log.
+def restore(partitions: Mapping[int, Restoring], reader: LogReader, codec: Codec) -> None:
+    """Fill empty shards from the log, all of them in one pass over it.
 
     Raises:
-        LogCorrupted: When a fact of the partition cannot be read.
+        LogCorrupted: When a fact cannot be read.
         BrokerUnavailable: When Kafka does not answer.
     """
     ends = reader.ends([TASKS, SNAPSHOTS])
-    trees, completed = _snapshots(partition, reader, codec, ends)
+    trees, completed = _snapshots(partitions, reader, codec, ends)
+    start: Positions = {}
+    for number, restoring in partitions.items():
+        restoring.snapshotted = set(trees[number])
+        start[TASKS, number] = _begin(restoring, list(trees[number].values()), completed.get(number))
+    _fold(partitions, reader, codec, start, ends)
+    for restoring in partitions.values():
+        restoring.shard.resume()
+
+
+def _begin(restoring: Restoring, trees: list[TreeSnapshot], completed: SnapshotCompleted | None) -> int:
+    """Load what the snapshots hold; returns the offset from which facts must still be folded."""
+    shard, index = restoring.shard, restoring.index
     start = completed.facts_offset if completed is not None else 0
-    if index.facts_offset() < start:
+    entries = [opened(record) for record in trees]
+    if index.facts_offset() < start or None in entries:
+        # The index is not the one these snapshots rely on, or another version wrote them: fold it all.
         index.clear()
-        start = 0
-        trees_used: dict[TaskId, TreeSnapshot] = {}
-    else:
-        trees_used = trees
+        return 0
     if completed is not None and start:
         shard.position = completed.position
-    for record in trees_used.values():
-        entry = opened(record)
-        if entry is None:  # another version's state: fold it all
-            return _from_first(shard, partition, reader, codec, index, ends, set(trees))
-        shard.load(entry)
-    facts = _fold(shard, partition, reader, codec, index, start, ends)
-    shard.resume()
-    return Restored(facts, len(shard.trees), ends[TASKS, partition], set(trees))
-
-
-def _from_first(
-    shard: Shard,
-    partition: int,
-    reader: LogReader,
-    codec: Codec,
-    index: ClosedIndex,
-    ends: Positions,
-    snapshotted: set[TaskId],
-) -> Restored:
-    index.clear()
-    shard.trees.clear()
-    shard.position = 0
-    facts = _fold(shard, partition, reader, codec, index, 0, ends)
-    shard.resume()
-    return Restored(facts, len(shard.trees), ends[TASKS, partition], snapshotted)
+    for entry in entries:
+        if entry is not None:
+            shard.load(entry)
+    return start
 
 
 def _snapshots(
-    partition: int, reader: LogReader, codec: Codec, ends: Positions
-) -> tuple[dict[TaskId, TreeSnapshot], SnapshotCompleted | None]:
-    trees: dict[TaskId, TreeSnapshot] = {}
-    completed: SnapshotCompleted | None = None
-    place = SNAPSHOTS, partition
-    for batch in reader.read({place: 0}, until={place: ends[place]}):
+    partitions: Mapping[int, Restoring], reader: LogReader, codec: Codec, ends: Positions
+) -> tuple[dict[int, dict[TaskId, TreeSnapshot]], dict[int, SnapshotCompleted]]:
+    trees: dict[int, dict[TaskId, TreeSnapshot]] = {number: {} for number in partitions}
+    completed: dict[int, SnapshotCompleted] = {}
+    places = [(SNAPSHOTS, number) for number in partitions]
+    for batch in reader.read(dict.fromkeys(places, 0), until={place: ends[place] for place in places}):
         for record in batch:
             if record.value is None:
-                trees.pop(TaskId((record.key or b"").decode()), None)
+                trees[record.partition].pop(TaskId((record.key or b"").decode()), None)
                 continue
             value = codec.decode(record.value)
             if isinstance(value, TreeSnapshot):
-                trees[value.root_task_id] = value
+                trees[record.partition][value.root_task_id] = value
             elif isinstance(value, SnapshotCompleted):
-                completed = value
+                completed[record.partition] = value
     return trees, completed
 
 
 def _fold(
-    shard: Shard,
-    partition: int,
-    reader: LogReader,
-    codec: Codec,
-    index: ClosedIndex,
-    start: int,
-    ends: Positions,
-) -> int:
-    facts = 0
-    place = TASKS, partition
-    for batch in reader.read({place: start}, until={place: ends[place]}):
+    partitions: Mapping[int, Restoring], reader: LogReader, codec: Codec, start: Positions, ends: Positions
+) -> None:
+    for batch in reader.read(start, until={place: ends[place] for place in start}):
         for record in batch:
             recorded = codec.decode(record.value)
             if not isinstance(recorded, RecordedFact):
-                raise LogCorrupted(
-                    f"{TASKS}/{partition}@{record.offset}: {type(recorded).__name__} is no fact"
-                )
-            shard.refold(recorded.fact, recorded.link, recorded.hash)
-            facts += 1
-        if len(shard.just_closed) > _FLUSH_EVERY:
-            index.put(shard.just_closed, 0)  # 0: not complete yet; a restart begins again
-            shard.just_closed.clear()
-    return facts
+                where = f"{TASKS}/{record.partition}@{record.offset}"
+                raise LogCorrupted(f"{where}: {type(recorded).__name__} is no fact")
+            restoring = partitions[record.partition]
+            restoring.shard.refold(recorded.fact, recorded.link, recorded.hash)
+            restoring.facts += 1
+        for restoring in partitions.values():
+            if len(restoring.shard.just_closed) > _FLUSH_EVERY:
+                # 0: not complete yet; a restart would begin again.
+                restoring.index.put(restoring.shard.just_closed, 0)
+                restoring.shard.just_closed.clear()

@@ -35,7 +35,7 @@ from streams.kafka.tail import Tail
 from streams.kafka.transaction import ProducerFenced, TransactionalProducer, fence
 from streams.processors.task import TaskProcessor
 from streams.registry_table import RegistryTable
-from streams.restore import restore
+from streams.restore import Restoring, restore
 from streams.topics import ARMS, INPUTS, TASKS
 
 GROUP: Final = "octolog-task-processor"
@@ -43,6 +43,8 @@ _IDLE_S: Final = 0.05
 _MAX_BATCH: Final = 4_000
 _SNAPSHOT_FACTS: Final = 10_000
 _SNAPSHOT_S: Final = 10.0
+_LONG_TAIL: Final = 1_000
+_SOON_S: Final = 1.0
 _RESTORE_PAUSE_S: Final = 0.2
 _GROUP_S: Final = 2.0
 """Within two heartbeats the group has told a member that another took its slot."""
@@ -301,23 +303,18 @@ class TaskWorker:
 
     def _restore(self, numbers: list[int]) -> None:
         started_s = time.monotonic()
-        facts = 0
-        for number in numbers:
-            index = ClosedIndex(self._settings.state_dir / f"closed-{number}.sqlite")
-            processor = TaskProcessor(
-                number,
-                self._codec,
-                self._produce,
-                index,
-                window=self._settings.window,
-                lease_ms=self._settings.lease_ms,
-            )
-            done = restore(processor.shard, number, self._reader, self._codec, index)
+        processors = {number: self._processor(number) for number in numbers}
+        restoring = {number: Restoring(p.shard, index) for number, (p, index) in processors.items()}
+        restore(restoring, self._reader, self._codec)
+        for number, (processor, index) in processors.items():
+            done = restoring[number]
             processor.snapshotted = done.snapshotted
-            facts += done.facts
+            # A long tail is written down soon, so that another restart need not fold it again.
+            age_s = _SNAPSHOT_S - _SOON_S if done.facts > _LONG_TAIL else 0.0
             self._partitions[number] = Partition(
-                processor, index, processor.shard.position - done.facts, time.monotonic()
+                processor, index, processor.shard.position - done.facts, time.monotonic() - age_s
             )
+        facts = sum(done.facts for done in restoring.values())
         if 0 in numbers:
             self._told = self._inputs.marked(ARMS)
         # The registry may have changed while nobody had these partitions: whatever waits is looked at again.
@@ -326,6 +323,18 @@ class TaskWorker:
         gc.freeze()  # restored trees and code live long: do not look through them at every collection
         seconds = round(time.monotonic() - started_s, 3)
         log.info("restored", partitions=numbers, facts=facts, seconds=seconds)
+
+    def _processor(self, number: int) -> tuple[TaskProcessor, ClosedIndex]:
+        index = ClosedIndex(self._settings.state_dir / f"closed-{number}.sqlite")
+        processor = TaskProcessor(
+            number,
+            self._codec,
+            self._produce,
+            index,
+            window=self._settings.window,
+            lease_ms=self._settings.lease_ms,
+        )
+        return processor, index
 
     def _restore_all(self) -> None:
         """After a lost transaction: forget everything, read it back, read the inputs again."""

@@ -42,7 +42,10 @@ class KafkaPublisher:
         headers: Mapping[str, str] | None = None,
         done: Done | None = None,
     ) -> None:
-        """Append one record; `done` is called from `poll` or `flush` with where it lies, or why it does not."""
+        """Append one record; `done` is called from `poll` or `flush` with where it lies, or why it does not.
+
+        What it is told has neither key nor value: the caller knows them.
+        """
         while True:
             try:
                 self._producer.produce(
@@ -92,15 +95,7 @@ def _reporting(done: Done) -> Callable[[KafkaError | None, Message], None]:
         if error is not None:
             done(BrokerUnavailable(f"not written to {message.topic()}: {error.str()}"))
             return
-        done(
-            LogRecord(
-                message.topic() or "",
-                message.partition() or 0,
-                message.offset() or 0,
-                message.timestamp()[1],
-                message.key(),
-                message.value(),
-            )
-        )
+        place = message.topic() or "", message.partition() or 0, message.offset() or 0
+        done(LogRecord(*place, message.timestamp()[1], None, None))
 
     return report

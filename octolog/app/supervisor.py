@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import subprocess
@@ -16,7 +17,7 @@ from deploy.kafka import BrokerInfo, EmbeddedKafka
 from octolog.app.connection import Connection
 from octolog.app.processes import StateFile, wait_until
 from octolog.app.settings import Settings
-from octolog.app.worker import NODE_VARIABLE
+from octolog.app.worker import NODE_VARIABLE, SPARE
 from octolog.domain.errors import OctologError, Unavailable
 
 Stage = Callable[[str, int, int], None]
@@ -30,6 +31,8 @@ _BACKOFF_S: Final = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 _KILLED_BACKOFF_S: Final = 0.2
 """Longest pause after a death by a signal: whoever sent it, the child was not at fault, and its work waits."""
 _STEADY_S: Final = 20.0
+_SPARE_S: Final = 3.0
+"""Pause after any start before a spare is made: whoever just started needs the machine more."""
 _BROKER_PAUSE_S: Final = 0.3
 _LOG_BYTES: Final = 20_000_000
 
@@ -73,6 +76,8 @@ class Supervisor:
     settings: Settings
     broker: EmbeddedKafka | None = None
     children: list[Child] = field(default_factory=list)
+    _spare: subprocess.Popen[bytes] | None = None
+    _spawned_s: float = 0.0
 
     def start(self, progress: Stage) -> str:
         """Start everything and return the bootstrap servers once all processes are ready.
@@ -97,10 +102,15 @@ class Supervisor:
             self._revive_broker()
             for child in self.children:
                 self._revive(child)
+            self._keep_a_spare()
             time.sleep(_WATCH_S)
 
     def stop(self) -> None:
         """Stop the processes, then the broker; whoever does not go within bounds is killed."""
+        if self._spare is not None:
+            self._spare.kill()
+            self._spare.communicate()
+            self._spare = None
         for child in self.children:
             if child.process is not None and child.process.poll() is None:
                 child.process.terminate()
@@ -143,16 +153,38 @@ class Supervisor:
             self._spawn(child)
 
     def _spawn(self, child: Child) -> None:
-        log = self._log(child.name)
-        child.process = subprocess.Popen(
-            [sys.executable, "-m", "octolog.app.worker", child.kind, child.name],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=os.environ.copy(),
-        )
-        log.close()
-        child.started_s = time.monotonic()
+        child.process = self._from_spare(child) or self._worker(child.name, child.kind, child.name)
+        child.started_s = self._spawned_s = time.monotonic()
+
+    def _worker(self, log_name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        with self._log(log_name) as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "octolog.app.worker", *arguments],
+                stdin=subprocess.PIPE if arguments == (SPARE,) else subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=os.environ.copy(),
+            )
+
+    def _keep_a_spare(self) -> None:
+        """Have a process at hand that has loaded everything: a killed processor's successor starts in no time."""
+        lives = self._spare is not None and self._spare.poll() is None
+        if not lives and time.monotonic() - self._spawned_s > _SPARE_S:
+            self._spare = self._worker(SPARE, SPARE)
+
+    def _from_spare(self, child: Child) -> subprocess.Popen[bytes] | None:
+        spare = self._spare
+        if child.kind != "processor" or spare is None or spare.stdin is None or spare.poll() is not None:
+            return None
+        self._spare = None
+        try:
+            with spare.stdin as order:
+                order.write(
+                    json.dumps([child.kind, child.name, str(log_of(self.settings, child.name))]).encode()
+                )
+        except OSError:  # it died at this moment
+            return None
+        return spare
 
     def _log(self, name: str) -> IO[bytes]:
         folder = self.settings.log_dir

@@ -5,10 +5,12 @@ The settings come in the environment variable `OCTOLOG_NODE`, as JSON; the node 
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -22,13 +24,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NODE_VARIABLE: Final = "OCTOLOG_NODE"
+SPARE: Final = "spare"
+"""Instead of kind and name: load what a processor needs, and wait on stdin to be told who to be."""
 _REPORT_S: Final = 0.5
 
 
 def main(arguments: list[str]) -> int:
     """Run one child until it is told to stop; returns its exit code."""
-    kind, name = arguments
     die_with_parent()
+    if arguments == [SPARE]:
+        arguments = _wait_for_orders()
+        if not arguments:
+            return 0
+    kind, name = arguments
     _log_to_stderr()
     settings = Settings.model_validate_json(os.environ[NODE_VARIABLE])
     state = StateFile(settings.run_dir / f"{name}.json")
@@ -41,6 +49,21 @@ def main(arguments: list[str]) -> int:
         return 1
     state.write(state="stopped", kind=kind)
     return 0
+
+
+def _wait_for_orders() -> list[str]:
+    """Kind and name, once the supervisor has said them; empty when it has gone."""
+    import streams.runner
+
+    _ = streams.runner
+    order = sys.stdin.read()
+    if not order:
+        return []
+    kind, name, log = json.loads(order)
+    with Path(log).open("ab") as out:
+        os.dup2(out.fileno(), 1)
+        os.dup2(out.fileno(), 2)
+    return [kind, name]
 
 
 def _processor(settings: Settings, name: str, state: StateFile) -> None:

@@ -10,6 +10,7 @@ from octolog.domain.errors import UndecodableRecord
 from octolog.domain.upkeep import DeadLetter
 from octolog.ports import LogRecord
 from schemas.codec import Codec
+from streams.processors.task import MAX_LETTER_BYTES
 from streams.replay.report import Difference
 from streams.topics import DEAD_LETTERS
 
@@ -69,11 +70,14 @@ class DeadLetters:
     def differences(self, record: LogRecord) -> list[Difference]:
         """Letters about a record that do not have it as it lies in the log."""
         source = _digest(max(0, record.timestamp_ms), record.key, record.value)
+        # Of a record too long to be repeated, the letter has neither key nor value.
+        long = len(record.key or b"") + len(record.value or b"") > MAX_LETTER_BYTES
+        nothing = _digest(max(0, record.timestamp_ms), None, None) if long else source
         place = f"{record.topic}/{record.partition}@{record.offset}"
         return [
             _difference(letter.partition, letter.offset, f"is not the record it names, {place}")
             for letter in self.about(record)
-            if letter.source != source
+            if letter.source not in (source, nothing)
         ]
 
     def of(self, topic: str, partition: int) -> dict[int, list[Letter]]:

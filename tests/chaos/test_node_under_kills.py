@@ -7,6 +7,7 @@ about two minutes; `OCTOLOG_CHAOS_S=600` kills for so many seconds, `OCTOLOG_CHA
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import shutil
@@ -71,6 +72,8 @@ def settings() -> Iterator[Settings]:
 
 
 def test_a_node_loses_nothing_and_decides_nothing_twice_whoever_is_killed(settings: Settings) -> None:
+    # Its clients say every second that the broker is down; that is what this test does to them.
+    logging.getLogger("octolog.kafka").setLevel(logging.CRITICAL)
     _say(f"OCTOLOG_CHAOS_SEED={SEED}")
     up(settings, detach=True, progress=lambda *_: None)
     pace = Pace()

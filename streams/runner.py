@@ -43,6 +43,7 @@ _IDLE_S: Final = 0.05
 _MAX_BATCH: Final = 4_000
 _SNAPSHOT_FACTS: Final = 10_000
 _SNAPSHOT_S: Final = 10.0
+_AFTER_COMMIT_S: Final = 0.003
 _LONG_TAIL: Final = 1_000
 _SOON_S: Final = 1.0
 _RESTORE_PAUSE_S: Final = 0.2
@@ -123,6 +124,7 @@ class TaskWorker:
         self._mine: set[int] = set()
         self._clock_ahead_ms = 0.0
         self.commits = 0
+        self._committed_s = 0.0
         self._inputs = InputConsumer(
             kafka, GROUP, f"{GROUP}-{settings.slot}", INPUTS, self._assigned, self._revoked
         )
@@ -176,6 +178,7 @@ class TaskWorker:
         self._producer.close()
 
     def _step(self) -> int:
+        self._let_the_last_one_end()
         messages = self._inputs.poll(self._wait_s(), self._settings.max_batch)
         self._follow_registry()
         due = self._due()
@@ -206,9 +209,20 @@ class TaskWorker:
             positions.append(self._inputs.mark(ARMS, told, self._transactional_id))
         self._producer.commit(positions, self._inputs.group_metadata())
         self.commits += 1
+        self._committed_s = time.monotonic()
         if refused:
             self._told = refused[-1][0].offset + 1
             self._refused = self._refused_here()
+
+    def _let_the_last_one_end(self) -> None:
+        """Wait out the moments in which Kafka still writes the last transaction's markers.
+
+        A transaction begun before is answered CONCURRENT_TRANSACTIONS, and librdkafka then waits up to 20 ms:
+        back to back, a transaction's p90 was 34 ms; after 3 ms of waiting, 12 ms. Inputs gather meanwhile.
+        """
+        rest_s = _AFTER_COMMIT_S - (time.monotonic() - self._committed_s)
+        if rest_s > 0:
+            time.sleep(rest_s)
 
     def _wait_s(self) -> float:
         due = [ms for p in self._partitions.values() if (ms := p.processor.shard.next_due_ms()) is not None]

@@ -152,11 +152,11 @@ class TransactionalProducer:
             transactional_id=self.transactional_id,
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             message_timeout_ms=DELIVERY_TIMEOUT_MS,
-            linger_ms=5,
+            linger_ms=1,
             batch_size=1_000_000,
             message_max_bytes=_MAX_RECORD_BYTES,
             # Kafka answers CONCURRENT_TRANSACTIONS while it ends the transaction before; the default waits 100 ms.
-            retry_backoff_ms=5,
+            retry_backoff_ms=2,
         )
         deadline = time.monotonic() + _INIT_TIMEOUT_S
         while True:

@@ -31,7 +31,7 @@ _BACKOFF_S: Final = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 _KILLED_BACKOFF_S: Final = 0.2
 """Longest pause after a death by a signal: whoever sent it, the child was not at fault, and its work waits."""
 _STEADY_S: Final = 20.0
-_SPARE_S: Final = 3.0
+_SPARE_S: Final = 1.0
 """Pause after any start before a spare is made: whoever just started needs the machine more."""
 _BROKER_PAUSE_S: Final = 0.3
 _LOG_BYTES: Final = 20_000_000

@@ -40,13 +40,17 @@ class Killer:
         while time.monotonic() < until_s:
             time.sleep(mean_gap_s / 3 + self._rng.expovariate(1.5 / mean_gap_s))
             kind = self._rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+            before = self.kills.total()
             self._kill(kind)
+            while self.kills.total() == before:  # its victim is being brought back: take the next that lives
+                time.sleep(0.05)
+                self._kill(self._rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0])
 
     def _kill(self, kind: str) -> None:
         if kind == "broker":
             self._kill_broker()
         elif kind == "processor":
-            self._kill_processor(f"processor-{self._rng.randrange(self._settings.processors)}")
+            self.kill_processor(f"processor-{self._rng.randrange(self._settings.processors)}")
         elif self._signal(StateFile(self._settings.run_dir / f"{kind}.json")):
             self.kills[kind] += 1
 
@@ -60,7 +64,8 @@ class Killer:
             self._takeovers.broker_killed()
             self.kills["broker"] += 1
 
-    def _kill_processor(self, name: str) -> None:
+    def kill_processor(self, name: str) -> None:
+        """Kill this one, if it lives."""
         state = StateFile(self._settings.run_dir / f"{name}.json")
         said = state.read() or {}
         owned = frozenset(map(int, re.findall(r"\d+", str(said.get("detail", "")).partition("]")[0])))

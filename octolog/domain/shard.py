@@ -31,7 +31,7 @@ from octolog.domain.upkeep import TimerFired, TimerKind
 
 Input: TypeAlias = ContractCommand | ArmReport | TimerFired
 
-DEFAULT_WINDOW: Final = 64
+DEFAULT_WINDOW: Final = 128
 """Attempts one arm may hold from one partition: enough to keep it busy, few enough to be taken back."""
 
 DEFAULT_LEASE_MS: Final = 10_000

@@ -43,7 +43,7 @@ EXAMPLES: Final = settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 # Most decode in microseconds; the bound allows for a busy machine, and is far below a hang.
-PROMPT_S: Final = 0.25
+PROMPT_S: Final = 5.0
 PROMPT_BYTES: Final = 4_000_000
 
 

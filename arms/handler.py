@@ -30,9 +30,9 @@ __all__ = [
     "Used",
 ]
 
-WARNING_PERCENT: Final = 80  # facts.md 2.6: informative; work goes on
+WARNING_PERCENT: Final = 80  # informative; work goes on (seed B)
 
-# Context windows in tokens. Source: facts.md 2.6, the published table.
+# Context windows in tokens, as published with seed B.
 WINDOWS_TOKENS: Final = (
     ("opus", 200_000),
     ("sonnet", 180_000),
@@ -66,7 +66,7 @@ class LimitReached(Refused):
 
 @dataclass(frozen=True, slots=True)
 class HandlerConfig:
-    """What one attempt may use of a conversation. Source: facts.md 2.6.
+    """What one attempt may use of a conversation. Source: seed B, HandlerConfig.
 
     Attributes:
         max_turns: Model responses; None: no limit.

@@ -29,8 +29,8 @@ from schemas.codec import Codec
 from streams.closed_index import ClosedIndex
 from streams.kafka.admin import KafkaAdmin
 from streams.kafka.config import KafkaConfig
-from streams.kafka.inputs import InputConsumer, record_of
-from streams.kafka.reader import KafkaLogReader
+from streams.kafka.inputs import InputConsumer
+from streams.kafka.reader import KafkaLogReader, record_of
 from streams.kafka.tail import Tail
 from streams.kafka.transaction import ProducerFenced, TransactionalProducer, fence
 from streams.processors.task import TaskProcessor

@@ -9,7 +9,7 @@ from typing import Any, Final
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from octolog.domain.errors import BrokerUnavailable, Fenced, NotFound
-from octolog.ports import LogRecord, Positions
+from octolog.ports import Positions
 from streams.kafka.config import REQUEST_TIMEOUT_S, SESSION_TIMEOUT_MS, KafkaConfig
 from streams.kafka.errors import Verdict, judge, translated
 
@@ -160,18 +160,6 @@ class InputConsumer:
             return self._consumer.committed(asked, timeout=REQUEST_TIMEOUT_S)
         except KafkaException as error:
             raise translated(error, "asking for committed positions") from error
-
-
-def record_of(message: Message) -> LogRecord:
-    """A message as a record."""
-    return LogRecord(
-        message.topic(),  # type: ignore[arg-type]  # set on every record
-        message.partition(),  # type: ignore[arg-type]
-        message.offset(),  # type: ignore[arg-type]
-        message.timestamp()[1],
-        message.key(),
-        message.value(),
-    )
 
 
 def _usable(message: Message) -> bool:

@@ -147,6 +147,18 @@ class KafkaLogReader:
         return sorted(found.partitions)
 
 
+def record_of(message: Message) -> LogRecord:
+    """A message as a record."""
+    return LogRecord(
+        message.topic(),  # type: ignore[arg-type]  # set on every record
+        message.partition(),  # type: ignore[arg-type]
+        message.offset(),  # type: ignore[arg-type]
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+    )
+
+
 def records(messages: list[Message]) -> list[LogRecord]:
     """Messages as records; what a consumer reports in passing is left out.
 
@@ -157,16 +169,7 @@ def records(messages: list[Message]) -> list[LogRecord]:
     for message in messages:
         error = message.error()
         if error is None:
-            found.append(
-                LogRecord(
-                    message.topic(),  # type: ignore[arg-type]  # set on every record
-                    message.partition(),  # type: ignore[arg-type]
-                    message.offset(),  # type: ignore[arg-type]
-                    message.timestamp()[1],
-                    message.key(),
-                    message.value(),
-                )
-            )
+            found.append(record_of(message))
         elif error.fatal():
             raise BrokerUnavailable(f"Kafka, while reading: {error.str()}")
     return found

@@ -15,7 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -31,6 +31,7 @@ from octolog.app.queries import open_queries
 from octolog.app.settings import Settings
 from octolog.app.verification import verify_log
 from octolog.domain.errors import Unavailable
+from octolog.ports import LogReader, Positions
 from projections.analytics.queries import canonical_digest
 from projections.analytics.sink import AnalyticsProjection
 from projections.duck import FILE_NAME, Store
@@ -144,12 +145,25 @@ def _load_and_kill(settings: Settings, connection: Connection, pace: Pace) -> tu
     return load.finish(), killer, takeovers
 
 
+def _ends(reader: LogReader) -> Positions:
+    """Ends of the facts, once the broker, killed a moment ago perhaps, tells them."""
+    found: Positions = {}
+
+    def told() -> bool:
+        with suppress(Unavailable):
+            found.update(reader.ends([TASKS]))
+        return bool(found)
+
+    assert wait_until(told, DRAIN_S), "the broker does not come back"
+    return found
+
+
 def _drain(connection: Connection, sent: Sent) -> float:
     """Wait until every tree that was accepted is over; seconds it took."""
     assert not sent.failed
     began_s = time.monotonic()
     reader, codec, ledger = connection.reader(), connection.codec(), Ledger()
-    places = reader.ends([TASKS])
+    places = _ends(reader)
     for batch in reader.read(dict.fromkeys(places, 0)):
         for record in batch:
             ledger.add(codec.decode(record.value))
@@ -157,12 +171,14 @@ def _drain(connection: Connection, sent: Sent) -> float:
         if not missing:
             return time.monotonic() - began_s
         late = time.monotonic() - began_s > DRAIN_S
-        assert not late, f"{len(missing)} trees are not over after {DRAIN_S:.0f} s, first {missing[:5]}"
+        assert not late, (
+            f"{len(missing)} trees are not over after {DRAIN_S:.0f} s, first {missing[:5]}; {ledger.told(missing)}"
+        )
     raise AssertionError("a following reader never ends")
 
 
 def _wait_for_projections(settings: Settings, connection: Connection) -> None:
-    ends = connection.reader().ends([TASKS])
+    ends = _ends(connection.reader())
 
     def caught_up() -> bool:
         try:
@@ -181,7 +197,8 @@ def _check_contracts(sent: Sent, ledger: Ledger) -> None:
     assert set(ledger.submitted) == set(sent.roots), "accepted and submitted differ"
     for root in sent.roots:
         outcome = ledger.outcomes[root]
-        assert outcome == ["TaskCompleted"] or (root in sent.cancelled and outcome == ["TaskCancelled"]), root
+        as_asked = outcome == ["TaskCompleted"] or (root in sent.cancelled and outcome == ["TaskCancelled"])
+        assert as_asked, "\n".join([f"{root} ended {outcome}:", *ledger.failures[root]])
     for root in sent.clashing:
         assert ledger.rejected[root] or root in sent.cancelled, (
             f"{root}: another content was taken in silence"

@@ -218,7 +218,7 @@ def test_a_broker_that_stands_still_for_a_while_loses_and_doubles_nothing(
     finally:
         os.kill(running.pid, signal.SIGCONT)
     send(log, commands[30:])
-    ledger = Facts(log).wait_until_over(roots_of(commands), 90)
+    ledger = Facts(log).wait_until_over(roots_of(commands), 90, tell=processor.output)
     assert processor.process.poll() is None, processor.output()
     check_all(log, ledger, arm, commands)
 

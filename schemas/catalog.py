@@ -12,12 +12,24 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final, TypeAlias, cast, get_args
 
-from octolog.domain import arm, assignment, audit, contract, facts, memory, reports, tasksystem, upkeep, values
+from octolog.domain import (
+    arm,
+    assignment,
+    audit,
+    contract,
+    facts,
+    memory,
+    operators,
+    reports,
+    tasksystem,
+    upkeep,
+    values,
+)
 from octolog.domain.chain import Link
 
 Schema: TypeAlias = dict[str, Any]
 
-_MODULES: Final = (values, contract, reports, facts, arm, assignment, upkeep, memory, tasksystem, audit)
+_MODULES: Final = (values, contract, reports, facts, arm, assignment, operators, upkeep, memory, tasksystem, audit)
 
 
 def _records() -> dict[str, type[Any]]:
@@ -44,7 +56,7 @@ TOPIC_RECORDS: Final[dict[str, tuple[type[Any], ...]]] = {
     "octolog.assignments": get_args(assignment.ArmCommand),
     "octolog.arms": get_args(arm.ArmEvent),
     "octolog.memory": get_args(memory.MemoryEvent),
-    "octolog.episodes": (memory.EpisodicMemory,),
+    "octolog.episodes": get_args(memory.EpisodeEvent),
     "octolog.snapshots": (upkeep.TreeSnapshot, upkeep.SnapshotCompleted),
     "octolog.dead-letters": (upkeep.DeadLetter,),
     "octolog.checkpoints": get_args(audit.AuditEvent),

@@ -73,10 +73,5 @@ def _point(encoded: bytes) -> _Point | None:
     return None if x is None else (x, y, 1, x * y % _P)
 
 
-def _base() -> _Point:
-    x = _x(_BASE_Y, 0)
-    assert x is not None
-    return x, _BASE_Y, 1, x * _BASE_Y % _P
-
-
-_BASE: Final = _base()
+_BASE_X: Final = 15112221349535400772501151409588531511454012693041857206046113283949847762202
+_BASE: Final[_Point] = _BASE_X, _BASE_Y, 1, _BASE_X * _BASE_Y % _P

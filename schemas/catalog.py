@@ -29,7 +29,19 @@ from octolog.domain.chain import Link
 
 Schema: TypeAlias = dict[str, Any]
 
-_MODULES: Final = (values, contract, reports, facts, arm, assignment, operators, upkeep, memory, tasksystem, audit)
+_MODULES: Final = (
+    values,
+    contract,
+    reports,
+    facts,
+    arm,
+    assignment,
+    operators,
+    upkeep,
+    memory,
+    tasksystem,
+    audit,
+)
 
 
 def _records() -> dict[str, type[Any]]:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -34,11 +35,11 @@ from streams.kafka.reader import KafkaLogReader, record_of
 from streams.kafka.slots import becomes_free
 from streams.kafka.tail import Tail
 from streams.kafka.transaction import ProducerFenced, TransactionalProducer, fence
-from streams.partition import Partition
+from streams.partition import Partition, Patience
 from streams.processors.task import TaskProcessor
 from streams.registry_table import RegistryTable
 from streams.restore import Restoring, restore
-from streams.topics import ARMS, INPUTS, TASKS
+from streams.topics import ARMS, INPUTS, RESULTS, TASKS
 
 GROUP: Final = "octolog-task-processor"
 _IDLE_S: Final = 0.05
@@ -224,7 +225,11 @@ class TaskWorker:
 
     def _due(self) -> list[tuple[int, TimerFired]]:
         now_ms = self._now_ms()
-        fired = [(n, timer) for n, p in self._partitions.items() for timer in p.processor.shard.due(now_ms)]
+        fired = [
+            (n, timer)
+            for n, p in self._partitions.items()
+            for timer in p.due(now_ms, partial(self._inputs.read_to, RESULTS, n))
+        ]
         if self._registry_news:
             self._registry_news = False
             news = TimerFired(TimerKind.REGISTRY, TaskId(""), "", now_ms)
@@ -311,10 +316,15 @@ class TaskWorker:
         processors = {number: self._processor(number) for number in numbers}
         restoring = {number: Restoring(p.shard, index) for number, (p, index) in processors.items()}
         restore(restoring, self._reader, self._codec)
+        # An arm renews a lease three times while it runs: whoever lives will have spoken within a third.
+        until_s = time.monotonic() + self._settings.lease_ms / 3_000
+        unread = self._inputs.unread(RESULTS, {n: self._reader.end(RESULTS, n) for n in numbers})
         for number, (processor, index) in processors.items():
             done = restoring[number]
             processor.snapshotted = done.snapshotted
-            self._partitions[number] = Partition.restored(processor, index, done.facts)
+            self._partitions[number] = Partition.restored(
+                processor, index, done.facts, Patience(until_s, unread[number])
+            )
         facts = sum(done.facts for done in restoring.values())
         if 0 in numbers:
             self._told = self._inputs.marked(ARMS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import platformdirs
 from pydantic import Field, SecretStr, ValidationError
@@ -41,6 +41,8 @@ class Settings(BaseSettings):
         window: Attempts one arm may hold from one partition.
         lease_ms: How long an arm may stay silent, milliseconds.
         arms: Which built-in arms the node hosts, by name, comma separated; empty: none.
+        pii: What becomes of personal data and secrets on their way into the log: redact, reject or off.
+        injection: What becomes of a goal that tells its reader to drop its instructions: block or off.
         kafka: librdkafka properties, from `OCTOLOG_KAFKA_SECURITY_PROTOCOL` and the like.
     """
 
@@ -61,6 +63,8 @@ class Settings(BaseSettings):
     window: int = Field(default=DEFAULT_WINDOW, ge=1)
     lease_ms: int = Field(default=DEFAULT_LEASE_MS, ge=500)
     arms: str = "review"
+    pii: Literal["redact", "reject", "off"] = "redact"
+    injection: Literal["block", "off"] = "block"
     kafka: dict[str, str] = Field(default_factory=dict)
 
     @classmethod

@@ -19,6 +19,7 @@ from octolog.app.connection import Connection
 from octolog.app.processes import StateFile, Stop, die_with_parent
 from octolog.app.settings import Settings
 from octolog.domain.errors import OctologError
+from octolog.safety.logs import RedactingFormatter, redact_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,12 +122,14 @@ _KINDS: Final[dict[str, Callable[[Settings, str, StateFile], None]]] = {
 
 
 def _log_to_stderr() -> None:
-    line = "%(asctime)s %(levelname)s %(name)s %(message)s"
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format=line)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
+            redact_event,
             structlog.processors.JSONRenderer(),
         ],
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),

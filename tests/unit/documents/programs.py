@@ -18,7 +18,7 @@ COMPOUND: Final = (TaskType.SEQUENTIAL, TaskType.MAP, TaskType.REDUCE)
 
 # XML has no place for most control characters, nor for U+FFFE and U+FFFF; everything else is a text.
 _CHARACTERS: Final = st.characters(
-    exclude_categories=("Cs",),
+    codec="utf-8",
     exclude_characters=[*map(chr, {*range(0x20)} - {0x9, 0xA, 0xD}), "\ufffe", "\uffff"],
 )
 texts: Final = st.one_of(

@@ -32,6 +32,8 @@ class Settings(BaseSettings):
         schema_registry_url: A registry by URL; None: octolog's own `_schemas` topic.
         qdrant_url: A Qdrant server.
         redis_url: A Redis server.
+        embedding_model: Embeds memories: `packaged`, `hashing`, `fastembed:MODEL` or `endpoint:MODEL`; None: the
+            one they are embedded with, `packaged` for the first.
         blob_url: Where large values go.
         llm_base_url: An OpenAI-compatible endpoint.
         llm_model: Model asked there.
@@ -54,6 +56,7 @@ class Settings(BaseSettings):
     schema_registry_url: str | None = None
     qdrant_url: str | None = None
     redis_url: str | None = None
+    embedding_model: str | None = None
     blob_url: str | None = None
     llm_base_url: str | None = None
     llm_model: str | None = None

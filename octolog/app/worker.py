@@ -108,6 +108,12 @@ def _knowledge(settings: Settings, name: str, state: StateFile) -> None:
     run_knowledge(settings, name, state, Stop())
 
 
+def _memory(settings: Settings, name: str, state: StateFile) -> None:
+    from octolog.app.memory_service import run_memory
+
+    run_memory(settings, name, state, Stop())
+
+
 def _arms(settings: Settings, name: str, state: StateFile) -> None:
     from octolog.app.arm_host import run_arms
 
@@ -117,6 +123,7 @@ def _arms(settings: Settings, name: str, state: StateFile) -> None:
 _KINDS: Final[dict[str, Callable[[Settings, str, StateFile], None]]] = {
     "processor": _processor,
     "knowledge": _knowledge,
+    "memory": _memory,
     "arms": _arms,
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
@@ -12,6 +12,8 @@ from typing import Self, TypeVar
 from octolog.app.connection import Connection
 from octolog.app.settings import Settings, load_settings
 from octolog.client.decisions import Outcome, Sent, Submitted, answer_to, outcome_of
+from octolog.client.memory import TOPIC as MEMORY
+from octolog.client.memory import Remembered, memory_record, oblivion, supersession
 from octolog.client.sender import Letter, Sender
 from octolog.domain.arm import ArmCapability, ArmRegistered, ArmRetired
 from octolog.domain.contract import (
@@ -27,6 +29,7 @@ from octolog.domain.digest import contract_digest
 from octolog.domain.errors import InvalidContract, NotFound, Unavailable
 from octolog.domain.facts import RequestRejected
 from octolog.domain.ids import ArmId, TaskId, is_arm_id
+from octolog.domain.memory import EntityType, MemoryEvent
 from octolog.domain.rules import check_capability, check_command
 from octolog.domain.values import Limits
 from octolog.edge import Request, parse_capability, parse_contract
@@ -34,7 +37,7 @@ from octolog.safety import Counts, Gate, PiiMode, screen
 from streams.kafka.reader import KafkaLogReader
 from streams.topics import ARMS, CONTRACTS
 
-__all__ = ["Client", "NotOver", "Outcome", "Sent", "Submitted"]
+__all__ = ["Client", "NotOver", "Outcome", "Remembered", "Sent", "Submitted"]
 
 Command = TypeVar("Command", bound=ContractCommand)
 Contract = Mapping[str, object] | bytes | str | TaskContract | Request
@@ -170,6 +173,63 @@ class Client:
         retired = ArmRetired(ArmId(arm_id), gate.text("reason", reason), retired_by or self._user)
         return replace(self._tell_registry(retired, ArmId(arm_id)), redacted=gate.counts)
 
+    def remember(  # noqa: PLR0913 -- one keyword for each thing a memory has
+        self,
+        content: str,
+        *,
+        entity_type: EntityType | str,
+        source: str,
+        task_id: str,
+        confidence: float,
+        validated: bool,
+        root_task_id: str | None = None,
+        memory_id: str | None = None,
+        tags: Sequence[str] = (),
+        metadata: Mapping[str, object] | None = None,
+    ) -> Remembered:
+        """Put a validated memory into the log; the memory projection makes it searchable.
+
+        Args:
+            content: What is remembered.
+            entity_type: What it is about: task, decision, fact or artifact.
+            source: The arm that found it out.
+            task_id: The task it comes from.
+            confidence: 0.0 to 1.0.
+            validated: What validation said of the result it comes from; False is refused.
+            root_task_id: The tree of that task. None: the task id up to its first slash.
+            memory_id: Its id. None: one that derives from tree, task and content, so that doing it twice is once.
+            tags: For filtering.
+            metadata: Anything that JSON can hold.
+
+        Raises:
+            Refused: It did not pass validation; nothing was produced.
+            InvalidContract: It breaks a bound; nothing was produced.
+            BrokerUnavailable: It is not known to be in the log; the same may be remembered again.
+        """
+        made = memory_record(
+            content,
+            entity_type=entity_type,
+            source=source,
+            task_id=task_id,
+            root_task_id=root_task_id,
+            confidence=confidence,
+            validated=validated,
+            memory_id=memory_id,
+            tags=tags,
+            metadata=metadata or {},
+        )
+        record = screen(made, Gate(PiiMode(self._connection.settings.pii)), block_injection=False)
+        sent = self._tell_memory(record, record.memory.memory_id)
+        return Remembered(record.memory.memory_id, sent)
+
+    def supersede_memory(self, memory_id: str, *, superseded_by: str, reason: str = "") -> Sent:
+        """Say that a newer memory takes an older one's place; the older one is found as of before only."""
+        return self._tell_memory(supersession(memory_id, superseded_by, reason), memory_id)
+
+    def forget_memory(self, memory_id: str, *, reason: str = "", requested_by: str | None = None) -> Sent:
+        """Say that a memory shall no longer be found; it is found as of before only."""
+        return self._tell_memory(oblivion(memory_id, reason, requested_by or self._user), memory_id)
+
     def wait(self, task: Submitted | str, timeout_s: float = 600.0) -> Outcome:
         """Wait until a task is over.
 
@@ -244,6 +304,9 @@ class Client:
         screened = screen(command, gate, block_injection=settings.injection == "block")
         check_command(screened)
         return screened, gate.counts
+
+    def _tell_memory(self, event: MemoryEvent, memory_id: str) -> Sent:
+        return self._sender.send([Letter(MEMORY, TaskId(memory_id), event)])[0]
 
     def _tell_registry(self, event: ArmRegistered | ArmRetired, arm_id: ArmId) -> Sent:
         return self._sender.send([Letter(ARMS, TaskId(arm_id), event)])[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -92,7 +92,7 @@ def verdict(
     return Verdict(xml, template, tuple(errors), None if errors else document)
 
 
-def model_errors(named: Sequence[tuple[str, str]], known: Collection[str]) -> list[TaskError]:
+def model_errors(named: Sequence[tuple[str, str]], known: Container[str]) -> list[TaskError]:
     """A VALIDATION_ERROR for each model that nobody knows.
 
     Args:

@@ -52,7 +52,12 @@ class Topic:
 
 def remembered(memory_id: str, content: str, **more: Any) -> MemoryRecorded:
     """A record of a memory."""
-    known = {"entity_type": EntityType.FACT, "source": ArmId("retriever"), "timestamp_ms": 5, "confidence": 0.9}
+    known = {
+        "entity_type": EntityType.FACT,
+        "source": ArmId("retriever"),
+        "timestamp_ms": 5,
+        "confidence": 0.9,
+    }
     memory = SemanticMemory(**{"memory_id": memory_id, "content": content, **known, **more})
     return MemoryRecorded(TaskId("t"), TaskId("t/a"), memory)
 

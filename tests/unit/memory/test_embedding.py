@@ -25,7 +25,9 @@ def minilm() -> MiniLm:
 
 
 def test_the_packaged_model_knows_meaning_where_no_word_is_shared(minilm: MiniLm) -> None:
-    car, auto, soup = minilm.embed(["The car would not start", "An automobile's engine is dead", "A bowl of soup"])
+    car, auto, soup = minilm.embed(
+        ["The car would not start", "An automobile's engine is dead", "A bowl of soup"]
+    )
     assert cosine(car, auto) > cosine(car, soup) + 0.2
 
 

@@ -100,7 +100,14 @@ def test_equal_scores_come_in_the_order_of_their_ids() -> None:
 
 
 def test_names_of_code_are_taken_apart_into_words() -> None:
-    assert words("parseContract of snake_case, Grüße") == ["parse", "contract", "of", "snake", "case", "grüsse"]
+    assert words("parseContract of snake_case, Grüße") == [
+        "parse",
+        "contract",
+        "of",
+        "snake",
+        "case",
+        "grüsse",
+    ]
 
 
 def test_a_word_that_is_said_twice_weighs_more_but_not_twice() -> None:

@@ -1,8 +1,9 @@
-"""Following the topic into a store: the acceptance behaviour 29 of semantic memory, and what a replay may not change."""
+"""Following the topic into a store: acceptance behaviour 29, and what a replay may not change."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,7 +63,7 @@ def test_29_a_confidence_of_1_2_is_refused_and_kept_as_a_dead_letter(
 def test_29_a_memory_of_failed_validation_is_not_searchable(
     projection: MemoryProjection, topic: Topic
 ) -> None:
-    known = {
+    known: dict[str, Any] = {
         "entity_type": "fact",
         "source": "judge",
         "task_id": "t/a",
@@ -72,10 +73,10 @@ def test_29_a_memory_of_failed_validation_is_not_searchable(
         "tags": (),
         "metadata": {},
     }
-    passed = memory_record("what holds water", validated=True, **known)  # type: ignore[arg-type]
+    passed = memory_record("what holds water", validated=True, **known)
     topic.append(passed.memory.memory_id, passed)
     with pytest.raises(Refused, match="did not pass validation"):
-        memory_record("what does not hold water", validated=False, **known)  # type: ignore[arg-type]
+        memory_record("what does not hold water", validated=False, **known)
     apply(projection, topic)
     assert found(projection, "what does not hold water") == [passed.memory.memory_id]
 

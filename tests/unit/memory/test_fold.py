@@ -43,6 +43,8 @@ def test_the_same_event_once_more_changes_nothing() -> None:
 
 def test_the_same_memory_at_a_later_offset_changes_nothing() -> None:
     assert fold(recorded(3), RECORDED, at(9)) == ()
+    later = replace(RECORDED, memory=replace(MEMORY, timestamp_ms=99, embeddings=(1.0,), embedding_model="m"))
+    assert fold(recorded(3), later, at(9)) == ()
 
 
 def test_an_older_event_changes_nothing() -> None:

@@ -14,7 +14,7 @@ from octolog.domain.errors import NotFound, OctologError, Refused, SettingsError
 from octolog.domain.memory import EmbeddingModelFixed, MemoryForgotten
 from projections.memory.conditions import AsOf, Where
 from projections.memory.edge import EdgeCollections
-from projections.memory.embedding import HashingEmbedder
+from projections.memory.embedding import Embedder, Endpoint, HashingEmbedder, open_embedder
 from projections.memory.sink import MemoryProjection
 from tests.unit.memory.conftest import Topic, remembered
 
@@ -33,14 +33,11 @@ class Mirrored(HashingEmbedder):
 @pytest.fixture(autouse=True)
 def second_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """`mirrored` is a model, too."""
-    from octolog.app import memory
 
-    known = memory.open_embedder
-    monkeypatch.setattr(
-        memory,
-        "open_embedder",
-        lambda name, endpoint: Mirrored() if name == MIRRORED else known(name, endpoint),
-    )
+    def opened(name: str, endpoint: Endpoint | None) -> Embedder:
+        return Mirrored() if name == MIRRORED else open_embedder(name, endpoint)
+
+    monkeypatch.setattr("octolog.app.memory.open_embedder", opened)
 
 
 @pytest.fixture

@@ -35,7 +35,8 @@ from streams.kafka.reader import KafkaLogReader, record_of
 from streams.kafka.slots import becomes_free
 from streams.kafka.tail import Tail
 from streams.kafka.transaction import ProducerFenced, TransactionalProducer, fence
-from streams.partition import Partition, Patience
+from streams.partition import Partition
+from streams.patience import Patience
 from streams.processors.task import TaskProcessor
 from streams.registry_table import RegistryTable
 from streams.restore import Restoring, restore
@@ -48,6 +49,8 @@ _SNAPSHOT_FACTS: Final = 10_000
 _GC_THRESHOLDS: Final = (100_000, 50, 100)
 """States die by their reference counts; looking for cycles every 700 allocations found none and cost 10 %."""
 _AFTER_COMMIT_S: Final = 0.003
+_STANDSTILL_S: Final = 1.0
+"""A commit that takes so long was held up by a broker that arms could not reach either."""
 _RESTORE_PAUSE_S: Final = 0.2
 _GROUP_S: Final = 2.0
 """Within two heartbeats the group has told a member that another took its slot."""
@@ -182,6 +185,8 @@ class TaskWorker:
             record = record_of(message)
             self._clock_ahead_ms = max(self._clock_ahead_ms - 1, record.timestamp_ms - time.time() * 1_000)
             partition = self._partitions[record.partition]
+            if record.topic == RESULTS:
+                partition.patience.results_to = record.offset + 1
             partition.processor.process(record, lambda m=message: m.headers() or [], registry)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
         for number, timer in due:
             self._partitions[number].processor.fire(timer)
@@ -194,11 +199,14 @@ class TaskWorker:
 
     def _commit(self, positions: list[Any], refused: _Refused) -> None:
         if refused:
-            told = refused[-1][0].offset + 1
-            positions.append(self._inputs.mark(ARMS, told, self._transactional_id))
+            positions.append(self._inputs.mark(ARMS, refused[-1][0].offset + 1, self._transactional_id))
+        began_s = time.monotonic()
         self._producer.commit(positions, self._inputs.group_metadata())
         self.commits += 1
         self._committed_s = time.monotonic()
+        if self._committed_s - began_s > _STANDSTILL_S:
+            for partition in self._partitions.values():
+                partition.patience.renew()
         if refused:
             self._told = refused[-1][0].offset + 1
             self._refused = self._refused_here()
@@ -228,7 +236,7 @@ class TaskWorker:
         fired = [
             (n, timer)
             for n, p in self._partitions.items()
-            for timer in p.due(now_ms, partial(self._inputs.read_to, RESULTS, n))
+            for timer in p.due(now_ms, partial(self._reader.end, RESULTS, n))
         ]
         if self._registry_news:
             self._registry_news = False
@@ -316,15 +324,12 @@ class TaskWorker:
         processors = {number: self._processor(number) for number in numbers}
         restoring = {number: Restoring(p.shard, index) for number, (p, index) in processors.items()}
         restore(restoring, self._reader, self._codec)
-        # An arm renews a lease three times while it runs: whoever lives will have spoken within a third.
-        until_s = time.monotonic() + self._settings.lease_ms / 3_000
-        unread = self._inputs.unread(RESULTS, {n: self._reader.end(RESULTS, n) for n in numbers})
+        read = self._inputs.positions(RESULTS, numbers)
         for number, (processor, index) in processors.items():
             done = restoring[number]
             processor.snapshotted = done.snapshotted
-            self._partitions[number] = Partition.restored(
-                processor, index, done.facts, Patience(until_s, unread[number])
-            )
+            patience = Patience(read[number], self._settings.lease_ms / 1_000)
+            self._partitions[number] = Partition.restored(processor, index, done.facts, patience)
         facts = sum(done.facts for done in restoring.values())
         if 0 in numbers:
             self._told = self._inputs.marked(ARMS)

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, ClusterMetadata, OffsetSpec  # type: ignore[attr-defined]  # exported, not listed
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported, not listed
+    AdminClient,
+    ClusterMetadata,
+    OffsetSpec,
+    TopicMetadata,
+)
 from confluent_kafka.cimpl import NewTopic
 
 from octolog.domain.errors import BrokerUnavailable, OctologError, SettingsError
 from streams.kafka.config import REQUEST_TIMEOUT_S, KafkaConfig
 from streams.kafka.errors import Refusals, asked, translated
+
+_KNOWN_S: Final = 30.0
+_KNOWN_PAUSE_S: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +75,7 @@ class KafkaAdmin:
 
     def topics(self) -> dict[str, TopicState]:
         """Every topic of the cluster by name."""
-        try:
-            found = self._metadata(REQUEST_TIMEOUT_S).topics
-        except KafkaException as error:
-            raise self._translated(error, "listing topics") from error
-        return {name: TopicState(name, len(topic.partitions)) for name, topic in found.items()}
+        return {name: TopicState(name, len(topic.partitions)) for name, topic in self._listed().items()}
 
     def high_watermarks(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         """The end of each partition with open transactions counted in; a committed reader may see less."""
@@ -133,7 +138,20 @@ class KafkaAdmin:
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise self._translated(error, f"creating topic {name}") from error
+        self._wait_until_known({spec.name for spec in missing})
         return created
+
+    def _wait_until_known(self, names: set[str]) -> None:
+        """A topic exists for its controller first; whoever asks a broker for it too early hears that there is none."""
+        until_s = time.monotonic() + _KNOWN_S
+        while True:
+            found = self._listed()
+            late = [name for name in names if name not in found or not _is_ready(found[name])]
+            if not late:
+                return
+            if time.monotonic() > until_s:
+                raise BrokerUnavailable(f"no leader for topic {min(late)} after {_KNOWN_S:.0f} s")
+            time.sleep(_KNOWN_PAUSE_S)
 
     def wait(self, timeout_s: float = REQUEST_TIMEOUT_S) -> None:
         """Return once the cluster answers."""
@@ -144,6 +162,12 @@ class KafkaAdmin:
             said = f"Kafka: {reason}" if reason else f"Kafka does not answer within {timeout_s:.0f} s"
             raise BrokerUnavailable(said) from error
 
+    def _listed(self) -> dict[str, TopicMetadata]:
+        try:
+            return self._metadata(REQUEST_TIMEOUT_S).topics
+        except KafkaException as error:
+            raise self._translated(error, "listing topics") from error
+
     def _metadata(self, timeout_s: float) -> ClusterMetadata:
         client = self._client
         return asked(lambda s: client.list_topics(timeout=s), timeout_s, self._refusals, client.poll)
@@ -151,3 +175,8 @@ class KafkaAdmin:
     def _translated(self, error: KafkaException, doing: str) -> OctologError:
         self._client.poll(0)
         return translated(error, doing, self._refusals)
+
+
+def _is_ready(topic: TopicMetadata) -> bool:
+    partitions = topic.partitions.values()
+    return topic.error is None and bool(partitions) and all(p.leader >= 0 for p in partitions)

@@ -13,9 +13,10 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from octolog.domain.chain import HASH_BYTES
+from octolog.domain.chain import HASH_BYTES, Link
 from octolog.domain.errors import UndecodableRecord
 from schemas.blocks import WIRE_HEADER_BYTES
+from schemas.compiled import part_decoder
 from schemas.registry import SchemaIds
 
 Bytes: TypeAlias = NDArray[np.uint8]
@@ -50,6 +51,7 @@ class FactSchemas:
     def __init__(self, ids: SchemaIds) -> None:
         self._ids = ids
         self._known: dict[bytes, bytes] = {}
+        self._read_link = part_decoder(Link)
 
     def hashed_name(self, header: bytes) -> bytes:
         """A fact's record name and the zero byte, by its value's first five bytes.
@@ -61,6 +63,23 @@ class FactSchemas:
         if known is None:
             known = self._known[header] = self._look_up(header)
         return known
+
+    def link(self, value: bytes) -> Link:
+        """A fact's link; neither its hash nor the rest of it is looked at.
+
+        Raises:
+            UndecodableRecord: When the value does not begin as a fact does.
+        """
+        if value[:WIRE_HEADER_BYTES] not in self._known:
+            self.hashed_name(value[:WIRE_HEADER_BYTES])
+        try:
+            link, end = self._read_link(value, WIRE_HEADER_BYTES)
+        except Exception as error:
+            raise UndecodableRecord(f"no link: {error}") from error
+        if end > len(value) - HASH_BYTES:
+            raise UndecodableRecord("the link does not end before the fact's hash")
+        found: Link = link
+        return found
 
     def _look_up(self, header: bytes) -> bytes:
         if len(header) < WIRE_HEADER_BYTES:
@@ -193,8 +212,7 @@ def _is_fact(schema: Any) -> bool:
     link = fields[0]["type"]
     if not isinstance(link, dict) or link.get("type") != "record":
         return False
-    begins = [(field["name"], _kind(field["type"])) for field in link["fields"][: len(_LINK)]]
-    return tuple(begins) == _LINK
+    return tuple((field["name"], _kind(field["type"])) for field in link["fields"]) == _LINK
 
 
 def _kind(schema: Any) -> str:

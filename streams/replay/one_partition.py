@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from octolog.domain.chain import RULES
+from octolog.domain.chain import RULES, Link
 from octolog.domain.errors import InvalidContract, UndecodableRecord
+from octolog.domain.ids import TaskId
 from octolog.domain.rules import check_report
+from octolog.domain.shard import ClosedTree
 from octolog.ports import LogReader, LogRecord, Positions
-from schemas.codec import Codec, RecordedFact
+from schemas.codec import Codec
 from streams.closed_index import ClosedIndex
 from streams.replay.cursor import Cursor
 from streams.replay.dead_letters import PROCESSOR, DeadLetters
@@ -44,6 +46,21 @@ class Ends:
     cut: bool
 
 
+class _Closed(ClosedIndex):
+    """The index of one run: a short one never asks the disk."""
+
+    _empty = True
+
+    def get(self, root_id: TaskId) -> ClosedTree | None:
+        """The tree, or None when it never was or is open."""
+        return None if self._empty else super().get(root_id)
+
+    def put(self, trees: Mapping[TaskId, ClosedTree], facts_offset: int) -> None:
+        """Add trees."""
+        self._empty = self._empty and not trees
+        super().put(trees, facts_offset)
+
+
 class PartitionCheck:
     """One partition.
 
@@ -69,7 +86,7 @@ class PartitionCheck:
     ) -> None:
         self.report = PartitionReport(partition)
         self._registry, self._letters, self._ends = registry, letters, ends
-        self._index = ClosedIndex(folder / f"closed-{partition}.sqlite")
+        self._index = _Closed(folder / f"closed-{partition}.sqlite")
         self._digest = Digest()
         self._facts = Cursor(open_reader, TASKS, partition, ends.ends.get((TASKS, partition), 0))
         self._retrial = Retrial(
@@ -85,6 +102,8 @@ class PartitionCheck:
 
     def run(self, progress: Callable[[int], None]) -> PartitionReport:
         """Check everything; `progress` is called with the number of facts now and then."""
+        collects = gc.isenabled()
+        gc.disable()  # states are trees without cycles; what has some is collected now and then
         try:
             self._all_causes(progress)
             self._account_for_the_rest()
@@ -94,6 +113,8 @@ class PartitionCheck:
         except EndOfFacts:
             pass
         finally:
+            if collects:
+                gc.enable()
             self.report.open_trees = len(self._retrial.shard.trees)
             self._facts.close()
             for walk in self._walks.values():
@@ -117,28 +138,28 @@ class PartitionCheck:
                 shown = self.report.facts
                 progress(shown)
 
-    def _one_cause(self, first: LogRecord, recorded: RecordedFact) -> None:
-        link, shard = recorded.link, self._retrial.shard
+    def _one_cause(self, first: LogRecord, link: Link) -> None:
+        shard = self._retrial.shard
         walk = self._walks.get(link.cause_topic)
         if walk is None:
-            raise self._no_cause(first, recorded, "is no input of the task processor")
+            raise self._no_cause(first, link, "is no input of the task processor")
         if link.cause_offset <= walk.last_cause:
             raise self._no_cause(
-                first, recorded, f"was decided before, or after its successor @{walk.last_cause}"
+                first, link, f"was decided before, or after its successor @{walk.last_cause}"
             )
         cause = walk.cause(link.cause_offset)
         if cause is None:
             raise self._no_cause(
-                first, recorded, "is not in the log (was it edited, or its retention too short?)"
+                first, link, "is not in the log (was it edited, or its retention too short?)"
             )
         registry = self._registry.as_of(link.registry_offset)
         if registry is None:
             raise self._no_cause(
-                first, recorded, f"knew octolog.arms@{link.registry_offset}, which is not in the log"
+                first, link, f"knew octolog.arms@{link.registry_offset}, which is not in the log"
             )
         if link.rules != RULES:
             raise self._no_cause(
-                first, recorded, f"was decided by rules {link.rules}; this octolog knows {RULES}"
+                first, link, f"was decided by rules {link.rules}; this octolog knows {RULES}"
             )
         self._seen(cause)
         before = shard.position
@@ -146,10 +167,12 @@ class PartitionCheck:
         try:
             shard.react(cause.topic, cause.offset, cause.timestamp_ms, self._retrial.command(cause), registry)
         except (UndecodableRecord, InvalidContract) as error:
-            raise self._no_cause(first, recorded, f"cannot be used: {error}") from error
+            raise self._no_cause(first, link, f"cannot be used: {error}") from error
         if shard.position == before:
             raise self._no_cause(
-                first, recorded, f"leads to nothing; {type(recorded.fact).__name__} is recorded"
+                first,
+                link,
+                f"leads to nothing; {type(self._retrial.recorded(first).fact).__name__} is recorded",
             )
         if any(letter.consumer == PROCESSOR for letter in self._letters.about(cause)):
             self._letter_fault(cause, "is about an input that has facts")
@@ -157,8 +180,11 @@ class PartitionCheck:
         if cause.topic == CONTRACTS:
             walk.look_ahead()  # elsewhere quiet comes late and stays: nothing of an attempt counts after it
 
-    def _no_cause(self, first: LogRecord, recorded: RecordedFact, why: str) -> Differs:
-        link = recorded.link
+    def _no_cause(self, first: LogRecord, link: Link, why: str) -> Differs:
+        try:
+            self._retrial.recorded(first)  # an edited fact may name anything
+        except Differs as differs:
+            return differs
         message = f"the cause {link.cause_topic}/{first.partition}@{link.cause_offset} {why}"
         return Differs(
             Difference(TASKS, first.partition, first.offset, link.root_task_id, link.seq, "no-cause", message)

@@ -17,6 +17,7 @@ from octolog.domain.task.state import Tree
 from octolog.domain.upkeep import TimerFired, TimerKind
 from octolog.ports import LogRecord
 from schemas.codec import Codec, RecordedFact
+from schemas.fact_bytes import FactSchemas
 from streams.processors.task import TaskProcessor
 from streams.replay.cursor import Cursor
 from streams.replay.report import Difference, PartitionReport, fields_that_differ
@@ -64,7 +65,8 @@ class Retrial(TaskProcessor):
         super().__init__(partition, codec, _never, closed, window=DEFAULT_WINDOW, lease_ms=DEFAULT_LEASE_MS)
         self._facts, self._closed_trees, self._report, self._cut = facts, closed, report, cut
         self._settled: dict[TaskId, Vector] = {}
-        self._command_of: tuple[str, int, Input] | None = None
+        self._schemas = FactSchemas(codec.ids)
+        self._command_of: dict[str, tuple[int, Input]] = {}
 
     def command(self, record: LogRecord) -> Input:
         """The input as the processor reads it.
@@ -72,11 +74,11 @@ class Retrial(TaskProcessor):
         Raises:
             UndecodableRecord: For what the processor would refuse.
         """
-        known = self._command_of
-        if known is not None and known[0] == record.topic and known[1] == record.offset:
-            return known[2]
+        known = self._command_of.get(record.topic)
+        if known is not None and known[0] == record.offset:
+            return known[1]
         command = self._command(record)
-        self._command_of = record.topic, record.offset, command
+        self._command_of[record.topic] = record.offset, command
         return command
 
     def quiet(self, record: LogRecord) -> bool:
@@ -97,19 +99,22 @@ class Retrial(TaskProcessor):
         entry = self.shard.trees.get(root_id)
         return entry.tree if entry is not None else self._over(root_id)
 
-    def expected(self, position: int) -> tuple[LogRecord, RecordedFact] | None:
-        """The next fact as recorded; None at the end.
+    def expected(self, position: int) -> tuple[LogRecord, Link] | None:
+        """The next fact's record and link; None at the end. Its bytes are compared once it was decided again.
 
         Raises:
-            Differs: When it cannot be read, was edited, or is not the partition's fact number `position`.
+            Differs: When it cannot be read, or is not the partition's fact number `position`.
         """
         record = self._facts.peek()
         if record is None:
             return None
-        recorded = self._recorded(record)
-        if recorded.link.position != position:
-            raise Differs(out_of_place(record, recorded, position))
-        return record, recorded
+        try:
+            link = self._schemas.link(record.value or b"")
+        except UndecodableRecord:
+            link = self.recorded(record).link
+        if link.position != position:
+            raise Differs(out_of_place(record, self.recorded(record), position))
+        return record, link
 
     def _over(self, root_id: TaskId) -> Tree | None:
         known = self.shard.just_closed.get(root_id) or self._closed_trees.get(root_id)
@@ -139,7 +144,7 @@ class Retrial(TaskProcessor):
 
     def _compared(self, record: LogRecord, fact: f.Fact, link: Link) -> bytes:
         """The hash of a fact whose bytes are not ours: the same fact by another version's schema is right."""
-        recorded = self._recorded(record)
+        recorded = self.recorded(record)
         if recorded.link.position != link.position:
             raise Differs(out_of_place(record, recorded, link.position))
         if recorded.fact == fact and recorded.link == link:
@@ -158,7 +163,12 @@ class Retrial(TaskProcessor):
         )
         raise Differs(_difference(record, recorded, "decided-differently", message, fields))
 
-    def _recorded(self, record: LogRecord) -> RecordedFact:
+    def recorded(self, record: LogRecord) -> RecordedFact:
+        """A fact as recorded.
+
+        Raises:
+            Differs: When it cannot be read, or its hash does not fit its bytes.
+        """
         try:
             recorded = self._codec.decode(record.value)
             if not isinstance(recorded, RecordedFact):

@@ -27,20 +27,22 @@ CONTRACT = TaskContract(
     steps=(Step("one", "Find Ada's address"),),
 )
 
-NEITHER = set(
-    """
-    arm_id asked_by assigned_arm attempt_id capabilities capability capability_token cause_topic
-    code collection command command_hash completed_steps consumer continuation contract_digest
-    default_model depends_on description digest embedding_model endpoint episode_id error error_code
-    failed_step field health_check_url input_hash input_name input_schema_json instance_id key_id
-    location media_type memory_id model model_version name output_hash output_schema_json
-    output_type owner parent_task_id path peaks policy previous_key_id price_version program_id
-    public_key reason recovery_task_id registered_by replaces required_capabilities resource
-    retired_by root_task_id routing_policy security_policy sha256 signature source_topic status
-    step_id subject subtask_task_id superseded_by tags task_id tests_passed topic type variable
-    version xml
-    """.split()
-)
+# fmt: off
+NEITHER = {
+    "arm_id", "asked_by", "assigned_arm", "attempt_id", "capabilities", "capability",
+    "capability_token", "cause_topic", "code", "collection", "command", "command_hash",
+    "completed_steps", "consumer", "continuation", "contract_digest", "default_model", "depends_on",
+    "description", "digest", "embedding_model", "endpoint", "episode_id", "error", "error_code",
+    "failed_step", "field", "health_check_url", "input_hash", "input_name", "input_schema_json",
+    "instance_id", "key_id", "location", "media_type", "memory_id", "model", "model_version",
+    "name", "output_hash", "output_schema_json", "output_type", "owner", "parent_task_id", "path",
+    "peaks", "policy", "previous_key_id", "price_version", "program_id", "public_key", "reason",
+    "recovery_task_id", "registered_by", "replaces", "required_capabilities", "resource",
+    "retired_by", "root_task_id", "routing_policy", "security_policy", "sha256", "signature",
+    "source_topic", "status", "step_id", "subject", "subtask_task_id", "superseded_by", "tags",
+    "task_id", "tests_passed", "topic", "type", "variable", "version", "xml"
+}
+# fmt: on
 """Text that names no person: ids, names of machines and settings, digests. A new field joins them, or is marked."""
 
 

@@ -9,6 +9,7 @@ Together they review a folder. What they are given where they are hosted is thei
 | executor | runs allowed commands and scripts in a sandbox; checks the examples in documents | |
 | coder | reads, lints, tests and explains code | writes and mends code, and checks what it wrote |
 | judge | reads findings again, otherwise; writes the report | sums up |
+| guardian | finds personal data, secrets and injected instructions; takes them out | |
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Final
 from arms.arm import Arm
 from arms.builtin.coder import make_coder
 from arms.builtin.executor import make_executor
+from arms.builtin.guardian import guardian
 from arms.builtin.judge import judge
 from arms.builtin.planner import planner
 from arms.builtin.retriever import make_retriever
@@ -33,7 +35,7 @@ executor = make_executor(ExecutorPolicy())
 retriever = make_retriever()
 
 BUILTIN: Final[Mapping[str, Arm]] = MappingProxyType({
-    made.arm_id: made for made in (planner, retriever, executor, coder, judge, noop)
+    made.arm_id: made for made in (planner, retriever, executor, coder, judge, guardian, noop)
 })  # fmt: skip
 """Every arm that comes with octolog, by id."""
 

@@ -62,13 +62,14 @@ _BEFORE: Final = r"(?<![A-Za-z0-9/=]{c})(?<!\d[-.]{c})"
 _GAP: Final = "[ \u00a0.-]"
 _INTERNATIONAL: Final = re.compile(r"\+(?<![\w+/=]\+)\(?[1-9](?:[ ().\-/\u00a0]{0,2}\d){6,16}(?![A-Za-z0-9])")
 _AMERICAN: Final = re.compile(
-    rf"(?:\((?<![A-Za-z0-9]\()[2-9]\d\d\)[ -]{{0,2}}|(?:1[ .-])?{_BEFORE.format(c='')}[2-9]\d\d(?P<sep>[-. \u00a0])(?!{_GAP}))"
+    rf"(?:\((?<![A-Za-z0-9]\()[2-9]\d\d\)[ -]{{0,2}}"
+    rf"|(?:1{_BEFORE.format(c='1')}[ .-][2-9]|[2-9]{_BEFORE.format(c='.')})\d\d(?P<sep>[-. \u00a0])(?!{_GAP}))"
     rf"\d{{3}}[ .-]\d{{4}}{_AFTER}"
 )
 _PAIRS: Final = re.compile(rf"0{_BEFORE.format(c='0')}[1-9](?P<sep>[ .-])\d\d(?:(?P=sep)\d\d){{3}}{_AFTER}")
 _NATIONAL: Final = (
     ("GB", re.compile(rf"0{_BEFORE.format(c='0')}(?:2\d \d{{4}}|7\d{{3}} \d{{3}}|1\d{{2,3}} \d{{3}}|7\d{{4}}) ?\d{{3,4}}(?: \d{{3}})?{_AFTER}")),
-    ("AU", re.compile(rf"0{_BEFORE.format(c='0')}4\d\d \d{{3}} \d{{3}}{_AFTER}")),
+    ("AU", re.compile(rf"0{_BEFORE.format(c='0')}(?:4\d\d \d{{3}} \d{{3}}|[2378] \d{{4}} \d{{4}}){_AFTER}")),
     ("JP", re.compile(rf"0{_BEFORE.format(c='0')}\d{{1,2}}-\d{{4}}-\d{{4}}{_AFTER}")),
     ("FR", _PAIRS),
     ("DE", re.compile(rf"0{_BEFORE.format(c='0')}\d{{2,4}}[ /-]\d{{3,5}}[ -]?\d{{3,5}}{_AFTER}")),

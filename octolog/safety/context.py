@@ -55,20 +55,20 @@ def _told(kind: Kind, words: str, value: str, validator: str = "", gap: str = _G
     return _Told(kind, tuple(words.split("|")), pattern, validator)
 
 
-_BORN: Final = "born|born on|dob|d.o.b|date of birth|birth date|birthdate|birthday|geboren|geboren am|geburtsdatum|né le|née le|fecha de nacimiento"
-_PHONE: Final = "phone|phone number|telephone|tel|mobile|mobile number|cell:|cell phone|cellphone|fax|whatsapp|telefon|handy|móvil|téléphone|call me|call me at|call me on|call us at|call us on|text me|text me at|reach me at|reach me on|sms|contact number"
+_BORN: Final = "born|born on|dob|dateofbirth|d.o.b|date of birth|birth date|birthdate|birthday|geboren|geboren am|geburtsdatum|né le|née le|fecha de nacimiento"
+_PHONE: Final = "phone|phone number|phonenumber|telephone|tel|mobile|mobile number|cell:|cell phone|cellphone|fax|whatsapp|telefon|handy|móvil|téléphone|call me|call me at|call me on|call us at|call us on|text me|text me at|reach me at|reach me on|sms|contact number"
 _TOLD: Final = (
     _Told(Kind.DATE_OF_BIRTH, tuple(_BORN.split("|")), re.compile(rf"[^\d\n\[\]]{{0,24}}?(?<!\d){_DATE}(?!\d)", re.IGNORECASE)),
     _Told(Kind.DATE_OF_BIRTH, tuple(_BORN.split("|")), re.compile(rf"[^\d\n\[\]]{{0,24}}?\b{_DATE_FROM_MONTH}", re.IGNORECASE)),
     _told(Kind.PHONE, _PHONE, r"\+?\(?\d(?:[ ().\-/\u00a0]{0,2}\d){6,14}", gap=r"[^\d\n\[\]+(]{0,20}?(?<![A-Za-z0-9])"),
-    _told(Kind.SSN, "ssn|social security|social security number|social security no|soc sec", r"\d{3}[ .-]?\d{2}[ .-]?\d{4}", "us.ssn"),
-    _told(Kind.PASSPORT, "passport|reisepass|passeport|pasaporte", r"[A-Z]{0,2}\d{2}[A-Z0-9]{4,7}"),
+    _told(Kind.SSN, "ssn|socialsecuritynumber|social security|social security number|social security no|soc sec", r"\d{3}[ .-]?\d{2}[ .-]?\d{4}", "us.ssn"),
+    _told(Kind.PASSPORT, "passport|passportnumber|reisepass|passeport|pasaporte", r"[A-Z]{0,2}\d{2}[A-Z0-9]{4,7}"),
     _told(Kind.PASSPORT, "passport|reisepass", r"[CFGHJK][0-9CFGHJKLMNPRTVWXYZ]{8}"),
     _told(Kind.DRIVER_LICENSE, "driver's license|driver’s license|drivers license|driver license|driving licence|driver's licence|driving license|driver licence|dl number|dl no|dl #|führerschein", r"[A-Z]{0,5}\d[A-Z0-9-]{4,17}"),
-    _told(Kind.BANK_ACCOUNT, "account number|account no|account nr|account #|acct|acct no|acct number|bank account|kontonummer|checking account|savings account", r"\d(?:[ -]?\d){5,16}"),
+    _told(Kind.BANK_ACCOUNT, "account number|accountnumber|account no|account nr|account #|acct|acct no|acct number|bank account|kontonummer|checking account|savings account", r"\d(?:[ -]?\d){5,16}"),
     _told(Kind.BANK_ACCOUNT, "routing number|routing no|aba|aba number|routing transit number", r"\d{9}", "us.rtn"),
     _told(Kind.BANK_ACCOUNT, "sort code", r"\d\d[- ]?\d\d[- ]?\d\d"),
-    _told(Kind.CARD, "card number|credit card|debit card|card no|maestro|visa|mastercard|amex|card #", r"\d(?:[ -]?\d){11,18}", "luhn"),
+    _told(Kind.CARD, "card number|cardnumber|credit card|debit card|card no|maestro|visa|mastercard|amex|card #", r"\d(?:[ -]?\d){11,18}", "luhn"),
     _told(Kind.TAX_ID, "ein|employer identification number|federal tax id|tax id|tin|fein", r"\d{2}-\d{7}"),
     _told(Kind.TAX_ID, "tax file number|tfn", r"\d{3} ?\d{3} ?\d{2,3}", "au.tfn"),
     _told(Kind.TAX_ID, "steuer-id|steuer id|steueridentifikationsnummer|steuernummer|idnr", r"\d{2} ?\d{3} ?\d{3} ?\d{3}", "de.idnr"),
@@ -92,6 +92,10 @@ _TOLD: Final = (
 )  # fmt: skip
 
 
+def _compact(value: str) -> str:
+    return value.replace(" ", "").replace(".", "")
+
+
 def find_told(text: str, prepared: str) -> Iterator[Found]:
     """Values announced by words.
 
@@ -110,5 +114,5 @@ def find_told(text: str, prepared: str) -> Iterator[Found]:
                 if match is None:
                     continue
                 start, stop = match.span("value")
-                if not told.validator or is_valid(told.validator, text[start:stop]):
+                if not told.validator or is_valid(told.validator, _compact(text[start:stop])):
                     yield Found(told.kind, start, stop)

@@ -51,14 +51,16 @@ def detect_value(text: str, before: str) -> tuple[Found, ...]:
     """As `detect`, with the words that stand before the text."""
     if not before and _HINT.search(text) is None:
         return ()
-    whole, skip = before + text, len(before)
+    skip, size = len(before), len(text)
+    whole = f'{before}{text}"' if before.endswith('"') else before + text
     places = None if whole.isascii() or INVISIBLE.search(whole) is None else _seen(whole)
     if places is not None:
         whole = "".join([whole[place] for place in places])
     kept = _apart(_outside(whole, list(_candidates(whole))))
     if places is not None:
         kept = [Found(kind, places[start], places[end - 1] + 1) for kind, start, end in kept]
-    return tuple(Found(kind, max(0, start - skip), end - skip) for kind, start, end in kept if end > skip)
+    clipped = (Found(kind, max(0, start - skip), min(size, end - skip)) for kind, start, end in kept)
+    return tuple(each for each in clipped if each.start < each.end)
 
 
 def _seen(text: str) -> list[int]:

@@ -14,7 +14,7 @@ __all__ = ["find_addresses"]
 _IPV4: Final = re.compile(r"\d(?<![A-Za-z0-9_.]\d)\d{0,2}(?:\.\d{1,3}){3}(?![A-Za-z0-9_]|\.\d|-[A-Za-z])")
 _VERSION_BEFORE: Final = re.compile(
     r"(?:(?:version|release|upgraded?|updated?|build|firmware|driver|sdk|package|section|chapter|clause|§|rev|revision|patch"
-    r"|tag|bump(?:ed)?|oid|paragraph|api|schema)s?\b[^\n.;]{0,30}|(?<![A-Za-z])v(?:er)?\.? ?|[=~^><!]=? ?|[A-Za-z]/|[A-Za-z0-9]-)$",
+    r"|jdk|jre|java|python|kafka|kernel|openssl|chrome|tag|bump(?:ed)?|oid|rfc|paragraph|api|schema)s?\b(?:[^\n.;]|\.(?=\d)){0,30}|(?<![A-Za-z])v(?:er)?\.? ?|[=~^><!]=? ?|[A-Za-z]/|[A-Za-z0-9]-)$",
     re.IGNORECASE,
 )
 _ADDRESS_WORDS: Final = re.compile(

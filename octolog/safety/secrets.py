@@ -52,7 +52,7 @@ _ISSUED: Final = tuple(
 _IN_URL: Final = re.compile(r"://[^\s/:@'\"<>\[\]]{0,128}:(?P<value>[^\s/@'\"<>\[\]]{2,256})@")
 _BEARER: Final = re.compile(r"\s{1,3}(?P<value>[A-Za-z0-9._~+/-]{16,2000}={0,2})")
 
-_ASSIGNS: Final = r"[\"'`]?\s{0,3}(?:=>|:=|==?|:|\bis\b(?! not)|\bwas\b|→)\s{0,3}(?:f|b|r|u)?"
+_ASSIGNS: Final = r"[\"'`]?\s{0,3}(?:=>|:=|==?|:|\b(?:is|was)\b(?! not):?|→)\s{0,3}(?:f|b|r|u)?"
 _VALUE: Final = (
     r"(?:\"(?P<double>[^\"\n]{1,1000})\"|'(?P<single>[^'\n]{1,1000})'|`(?P<ticks>[^`\n]{1,1000})`"
     r"|(?P<bare>[^\s\"'`,;(){}\[\]<>|]{1,1000}))(?P<call>[(\[]?)"
@@ -69,7 +69,7 @@ _WORDS: Final = (
     *((word, Kind.SECRET) for word in _SECRET_WORDS),
 )
 _STAND_INS: Final = re.compile(
-    r"\$|\{\{|%[(sd]|<|\*{3}|\.{3}|x{4}|…|^(?:your|my|the|some|an?)[-_ ]|^(?:os|process|env|self|settings|config|secrets|vault|request|"
+    r"^\$|\$[{(]|\{\{|%[(sd]|<|\*{3}|\.{3}|x{4}|…|^(?:your|my|the|some|an?)[-_ ]|^(?:os|process|env|self|settings|config|secrets|vault|request|"
     r"args|options|params|data|ctx)\.|getenv|environ|"
     r"^(?:str|string|none|null|nil|true|false|undefined|required|optional|secret|password|passwd|pwd|token|change-?me|redacted|"
     r"hidden|example|placeholder|todo|tbd|n/a|empty|unset|missing|wrong|invalid|incorrect|expired|bytes|int|any|text)$",
@@ -115,7 +115,8 @@ def find_assigned(text: str, prepared: str) -> Iterator[Found]:
             if match is None:
                 continue
             start, at = _value(match)
-            if _is_password(match) if kind is Kind.PASSWORD else _is_secret(text[start:at], word):
+            named = kind is Kind.PASSWORD
+            if _is_password(match) if named else not match["call"] and _is_secret(text[start:at], word):
                 yield Found(kind, start, at)
     for word in ("bearer", "authorization: basic"):
         for end in occurrences(word, prepared) if word in prepared else ():
@@ -145,7 +146,7 @@ def _value(match: re.Match[str]) -> tuple[int, int]:
         if match[group] is not None:
             return match.span(group)
     start, end = match.span("bare")
-    while end > start and match.string[end - 1] in ".:!?":
+    while end > start and match.string[end - 1] in ".:?":
         end -= 1  # the sentence's, not the value's
     return start, end
 

@@ -29,8 +29,8 @@ def split_words(key: str) -> str:
 
 
 def key_as_words(key: str) -> str:
-    """What a JSON key says of its value, as it would stand before it in a text: `phone Number: `."""
-    return f"{split_words(key)}: " if len(key) <= _LONGEST_KEY else ""
+    """What a JSON key says of its value, as it would stand before it in a text: `phone Number: "`."""
+    return f'{split_words(key)}: "' if len(key) <= _LONGEST_KEY else ""
 
 
 _LONGEST_KEY: Final = 60
@@ -42,6 +42,8 @@ def occurrences(word: str, prepared: str) -> Iterator[int]:
     while at >= 0:
         end = at + len(word)
         starts = at == 0 or not prepared[at - 1].isalpha()
+        if starts and prepared.startswith("s", end):
+            end += 1  # one phone, two phones
         if starts and (end == len(prepared) or not prepared[end].isalpha()):
             yield end
         at = prepared.find(word, end)

@@ -112,7 +112,7 @@ def _sandbox() -> Check:
     from arms.sandbox.walls import missing, sentence
 
     walls = detect()
-    fix = "a kernel with user namespaces, or Landlock (5.19) and seccomp; the executor runs nothing without"
+    fix = "a kernel with user namespaces, or Landlock (Linux 6.2) and seccomp; the executor runs nothing without"
     return Check("sandbox", not missing(walls), sentence(walls), fix if missing(walls) else "")
 
 

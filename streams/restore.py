@@ -16,7 +16,7 @@ from octolog.domain.upkeep import SnapshotCompleted, TreeSnapshot
 from octolog.ports import LogReader, Positions
 from schemas.codec import Codec, RecordedFact
 from streams.closed_index import ClosedIndex
-from streams.snapshots import opened
+from streams.snapshots import Parts, opened, root_of
 from streams.topics import SNAPSHOTS, TASKS
 
 _FLUSH_EVERY = 50_000
@@ -31,13 +31,13 @@ class Restoring:
         shard: An empty shard, to be filled.
         index: Its closed trees.
         facts: Facts folded.
-        snapshotted: Trees that have a snapshot in the topic.
+        snapshotted: Keys of the records in the topic, by tree.
     """
 
     shard: Shard
     index: ClosedIndex
     facts: int = 0
-    snapshotted: set[TaskId] = field(default_factory=set)
+    snapshotted: dict[TaskId, set[bytes]] = field(default_factory=dict)
 
 
 def restore(partitions: Mapping[int, Restoring], reader: LogReader, codec: Codec) -> None:
@@ -51,14 +51,14 @@ def restore(partitions: Mapping[int, Restoring], reader: LogReader, codec: Codec
     trees, completed = _snapshots(partitions, reader, codec, ends)
     start: Positions = {}
     for number, restoring in partitions.items():
-        restoring.snapshotted = set(trees[number])
+        restoring.snapshotted = {root_id: set(parts.records) for root_id, parts in trees[number].items()}
         start[TASKS, number] = _begin(restoring, list(trees[number].values()), completed.get(number))
     _fold(partitions, reader, codec, start, ends)
     for restoring in partitions.values():
         restoring.shard.resume()
 
 
-def _begin(restoring: Restoring, trees: list[TreeSnapshot], completed: SnapshotCompleted | None) -> int:
+def _begin(restoring: Restoring, trees: list[Parts], completed: SnapshotCompleted | None) -> int:
     """Load what the snapshots hold; returns the offset from which facts must still be folded."""
     shard, index = restoring.shard, restoring.index
     start = completed.facts_offset if completed is not None else 0
@@ -77,21 +77,30 @@ def _begin(restoring: Restoring, trees: list[TreeSnapshot], completed: SnapshotC
 
 def _snapshots(
     partitions: Mapping[int, Restoring], reader: LogReader, codec: Codec, ends: Positions
-) -> tuple[dict[int, dict[TaskId, TreeSnapshot]], dict[int, SnapshotCompleted]]:
-    trees: dict[int, dict[TaskId, TreeSnapshot]] = {number: {} for number in partitions}
+) -> tuple[dict[int, dict[TaskId, Parts]], dict[int, SnapshotCompleted]]:
+    trees: dict[int, dict[TaskId, Parts]] = {number: {} for number in partitions}
     completed: dict[int, SnapshotCompleted] = {}
     places = [(SNAPSHOTS, number) for number in partitions]
     for batch in reader.read(dict.fromkeys(places, 0), until={place: ends[place] for place in places}):
         for record in batch:
+            key = record.key or b""
             if record.value is None:
-                trees[record.partition].pop(TaskId((record.key or b"").decode()), None)
+                _forget(trees[record.partition], key)
                 continue
             value = codec.decode(record.value)
             if isinstance(value, TreeSnapshot):
-                trees[record.partition][value.root_task_id] = value
+                trees[record.partition].setdefault(value.root_task_id, Parts()).records[key] = value
             elif isinstance(value, SnapshotCompleted):
                 completed[record.partition] = value
     return trees, completed
+
+
+def _forget(trees: dict[TaskId, Parts], key: bytes) -> None:
+    parts = trees.get(root_of(key))
+    if parts is not None:
+        parts.records.pop(key, None)
+        if not parts.records:
+            del trees[root_of(key)]
 
 
 def _fold(

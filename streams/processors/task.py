@@ -13,13 +13,13 @@ from octolog.domain.errors import ContractError, InvalidContract, UndecodableRec
 from octolog.domain.facts import Fact
 from octolog.domain.ids import TaskId
 from octolog.domain.registry import Registry
-from octolog.domain.shard import ClosedTrees, Input, Shard
+from octolog.domain.shard import ClosedTrees, Input, OpenTree, Shard
 from octolog.domain.upkeep import DeadLetter, SnapshotCompleted, TimerFired
 from octolog.ports import LogRecord
 from schemas.catalog import TOPIC_RECORDS
 from schemas.codec import Codec
 from streams.headers import event_headers
-from streams.snapshots import snapshot
+from streams.snapshots import program_key, program_snapshot, snapshot, snapshot_key
 from streams.topics import ASSIGNMENTS, DEAD_LETTERS, INPUTS, SNAPSHOTS, TASKS, TIMERS
 
 Produce = Callable[[str, bytes, bytes | None, int, "dict[str, str | bytes] | None"], None]
@@ -60,7 +60,7 @@ class TaskProcessor:
         self.partition = partition
         self.shard = Shard(self._record, self._tell, closed, window=window, lease_ms=lease_ms)
         self.facts = 0
-        self.snapshotted: set[TaskId] = set()
+        self.snapshotted: dict[TaskId, set[bytes]] = {}
         self._codec, self._produce = codec, produce
         self._source = f"octolog://tasks/{partition}"
         self._at_ms = 0
@@ -90,20 +90,34 @@ class TaskProcessor:
         shard = self.shard
         for root_id in shard.touched:
             entry = shard.trees.get(root_id)
-            if entry is not None:
-                self._snapshot(root_id, self._codec.encode(snapshot(entry)))
-                self.snapshotted.add(root_id)
-            elif root_id in self.snapshotted:
-                self._snapshot(root_id, None)
-                self.snapshotted.discard(root_id)
+            before = self.snapshotted.pop(root_id, set())
+            after = set() if entry is None else self._snapshot_tree(entry, before)
+            for key in sorted(before - after):
+                self._snapshot(key, None)
+            if after:
+                self.snapshotted[root_id] = after
         shard.touched.clear()
         done = SnapshotCompleted(self.partition, facts_offset, shard.position, len(shard.trees))
         self._produce(
             SNAPSHOTS, f"partition/{self.partition}".encode(), self._codec.encode(done), self.partition, None
         )
 
-    def _snapshot(self, root_id: TaskId, value: bytes | None) -> None:
-        self._produce(SNAPSHOTS, root_id.encode(), value, self.partition, None)
+    def _snapshot_tree(self, entry: OpenTree, before: set[bytes]) -> set[bytes]:
+        """Write a tree and those of its programs that have no record yet; returns the keys of all its records."""
+        records, keys = snapshot(entry), set[bytes]()
+        for program_id in entry.tree.programs:
+            first = program_key(entry.tree.root_id, program_id)
+            if first in before:  # a program never changes
+                keys |= {key for key in before if key == first or key.startswith(first + b"#")}
+            else:
+                records += program_snapshot(entry, program_id)
+        for record in records:
+            self._snapshot(snapshot_key(record), self._codec.encode(record))
+            keys.add(snapshot_key(record))
+        return keys
+
+    def _snapshot(self, key: bytes, value: bytes | None) -> None:
+        self._produce(SNAPSHOTS, key, value, self.partition, None)
 
     def _command(self, record: LogRecord) -> Input:
         size_bytes = len(record.value or b"")

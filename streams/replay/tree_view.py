@@ -10,6 +10,7 @@ import msgspec
 
 from octolog.domain.chain import GENESIS
 from octolog.domain.errors import LogCorrupted, NotFound, UndecodableRecord
+from octolog.domain.evaluator.program import Loaded
 from octolog.domain.ids import TaskId
 from octolog.domain.task.evolve import evolve
 from octolog.domain.task.state import Tree, absent
@@ -54,7 +55,7 @@ class TreeView:
 
     def to_json(self) -> dict[str, Any]:
         """The view as `octolog task show --json` prints it, without the facts."""
-        state: dict[str, Any] = msgspec.to_builtins(self.tree)
+        state: dict[str, Any] = msgspec.to_builtins(self.tree, enc_hook=_operators)
         del state["seen"]
         last = self.facts[-1]
         return {
@@ -71,6 +72,13 @@ class TreeView:
             "head": self.head.hex(),
             "tree": state,
         }
+
+
+def _operators(value: Any) -> Any:
+    """A program in evaluation as the number of its operators; the program itself is in its fact."""
+    if isinstance(value, Loaded):
+        return {"operators": len(value.operators)}
+    raise NotImplementedError(f"a {type(value).__name__} is no part of a tree")
 
 
 def state_at(

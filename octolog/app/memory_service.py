@@ -168,7 +168,7 @@ class MemoryService:
             result = self.memory.reembed(wanted, progress, self._catch_up)
             self._job = {"state": "done", "result": result}
         except OctologError as error:
-            self._job = {"state": "failed", "error": type(error).__name__, "message": str(error)}
+            self._job = {"state": "failed", "error": _known(type(error)), "message": str(error)}
 
     def _catch_up(self, store: MemoryStore, embedder: Embedder) -> None:
         with self._connection_reader() as reader:
@@ -201,6 +201,7 @@ class _Server:
         ]
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
+        self._runner: web.AppRunner | None = None
         self._port = 0
         self._thread = threading.Thread(target=self._serve, name="memory", daemon=True)
 
@@ -210,7 +211,8 @@ class _Server:
         return f"http://{_HOST}:{self._port}"
 
     def stop(self) -> None:
-        if self._thread.is_alive():
+        if self._runner is not None:
+            asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(_START_S)
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(_JOIN_S)
 
@@ -219,14 +221,15 @@ class _Server:
         self._loop.run_until_complete(self._listen())
         self._ready.set()
         self._loop.run_forever()
+        self._loop.close()
 
     async def _listen(self) -> None:
         app = web.Application(client_max_size=10_000_000)
         app.add_routes(self._routes)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, _HOST, 0).start()
-        self._port = runner.addresses[0][1]
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_JOIN_S)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, _HOST, 0).start()
+        self._port = self._runner.addresses[0][1]
 
 
 def _handler(answer: Callable[[Any], Any]) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -235,12 +238,17 @@ def _handler(answer: Callable[[Any], Any]) -> Callable[[web.Request], Awaitable[
             asked = await request.json() if request.method == "POST" else None
             return web.json_response(await asyncio.to_thread(answer, asked))
         except OctologError as error:
-            kind, message = type(error).__name__, str(error)
+            kind, message = _known(type(error)), str(error)
         except (ValidationError, ValueError, KeyError, TypeError) as error:
             kind, message = "Refused", f"no such question: {' '.join(str(error).split())[:200]}"
         return web.json_response({"error": kind, "message": message}, status=400)
 
     return handle
+
+
+def _known(kind: type[OctologError]) -> str:
+    """The name of an error, or of the nearest above it that every client knows."""
+    return next(one.__name__ for one in kind.__mro__ if one.__module__ == OctologError.__module__)
 
 
 def _report(state: StateFile, url: str, service: MemoryService, stop: Stop) -> None:

@@ -42,7 +42,7 @@ def shell(workspace: Path, command: str, *args: str, **more: Any) -> dict[str, A
     return dict(execute(policy, asked | more).output)
 
 
-def test_rm_is_refused_naming_what_is_allowed_and_no_process_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_27_rm_is_refused_naming_what_is_allowed_and_no_process_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("subprocess.Popen", lambda *_, **__: pytest.fail("a process was started"))
     made = make_executor(DEFAULT)
     given = assignment(arm_id=made.arm_id, context={"action": "shell", "command": "rm", "args": ["-rf", "/"]})
@@ -59,7 +59,7 @@ def test_rm_is_refused_naming_what_is_allowed_and_no_process_starts(monkeypatch:
 
 
 @needs_walls
-def test_echo_runs_and_says_what_was_run() -> None:
+def test_27_echo_runs_with_exit_code_0_and_says_what_was_run() -> None:
     answer = execute(DEFAULT, {"action": "shell", "command": "echo", "args": ["hello", "world"]})
     output = answer.output
     assert (output["stdout"], output["stderr"], output["exit_code"], output["success"]) == (

@@ -66,7 +66,8 @@ class Interpreter:
 
     def run(self, program: Program, root_id: str, context_json: str) -> Outcome:
         """Evaluate a contract's program."""
-        scope = Scope(texts.environment(context_json), context_json=context_json)
+        names = texts.environment(context_json)
+        scope = Scope(names, names, context_json=context_json)
         return self._operator(program, 0, root_id, scope)
 
     def _operator(self, program: Program, place: int, task_id: str, scope: Scope) -> Outcome:
@@ -212,7 +213,9 @@ class Interpreter:
         return (
             Outcome(reply.output)
             if isinstance(reply, Succeeded)
-            else self._recovered(op, task_id, reply, inside)
+            else self._recovered(
+                op, task_id, reply, replace(inside, names={**inside.outermost, **dict(inputs)})
+            )
         )
 
     def _rounds(self, task_id: str, given: Given, inside: Scope) -> Succeeded | Failed:
@@ -252,6 +255,7 @@ class Interpreter:
         scope = replace(
             inside,
             names={},
+            outermost={},
             earlier=(),
             context_json="{}",
             chain=(*inside.chain, request),
@@ -259,7 +263,7 @@ class Interpreter:
         return self._operator((child,), 0, task_id, scope)
 
     def _recovered(self, op: Operator, task_id: str, failure: Failed, inside: Scope) -> Outcome:
-        """Try other structures while the failure's kind and the count allow it."""
+        """Try other structures while the failure's kind and the count allow it; `inside` is what a program sees."""
         kind = {"RESOURCE_EXHAUSTION": "decomposition", "INVALID_OUTPUT": "alternative"}.get(failure.union)
         if kind is None or inside.no_reparsing or (kind == "decomposition" and inside.manual):
             return Outcome(failure=failure)
@@ -276,7 +280,7 @@ class Interpreter:
                 if kind == "alternative":
                     return Outcome(reply.output)
                 if not faults(reply.program, decomposed_id, inside.nesting):
-                    scope = replace(inside, used=inside.used + number)
+                    scope = replace(inside, outermost=inside.names, used=inside.used + number)
                     outcome = self._operator(reply.program, 0, decomposed_id, scope)
                     return Outcome(outcome.output, outcome.failure)
                 reply = Failed("VALIDATION_ERROR", "", "VALIDATION_ERROR")

@@ -64,6 +64,8 @@ def _operator(program: Program, place: int) -> Iterator[str]:
     atomic = op.type is TaskType.ATOMIC
     if not atomic and op.subtype is not AtomicTaskSubtype.NONE:
         yield "subtype on a compound operator"
+    if op.subtype is AtomicTaskSubtype.UNKNOWN:
+        yield "unknown subtype"
     if op.inherit_context and op.accumulate_data:
         yield "inherits and accumulates"
     if AccumulationFormat.UNKNOWN is op.accumulation_format or FailurePolicy.UNKNOWN is op.on_failure:

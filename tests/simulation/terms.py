@@ -81,6 +81,7 @@ class Scope:
 
     Attributes:
         names: The environment.
+        outermost: The outermost environment of the program.
         bound: What the map or reduce it stands in binds for it; within `names`, too.
         mode: Its parent's mode.
         context_json: What its parent was given.
@@ -93,6 +94,7 @@ class Scope:
     """
 
     names: Mapping[str, str]
+    outermost: Mapping[str, str] = field(default_factory=dict[str, str])
     bound: Mapping[str, str] = field(default_factory=dict[str, str])
     mode: Mode = NO_MODE
     context_json: str = "{}"
@@ -167,6 +169,8 @@ def size(given: Given) -> int:
 
 
 def typed(reply: Succeeded, output_type: str) -> Succeeded | Failed:
+    if texts.lacks_data_usage(reply.output):
+        return Failed("INVALID_OUTPUT", "", "INVALID_OUTPUT")
     if output_type in ("", "text") or texts.is_of_type(texts.content(reply.output), output_type):
         return reply
     return Failed("INVALID_OUTPUT", "", "INVALID_OUTPUT")

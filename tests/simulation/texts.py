@@ -81,7 +81,21 @@ def notes(output: str) -> str:
     except ValueError:
         return "{}"
     own = value.get("notes") if isinstance(value, dict) else None
+    if type(own) is str:
+        return canonical({"dataUsage": own})
     return canonical(own) if isinstance(own, dict) else "{}"
+
+
+def lacks_data_usage(output: str) -> bool:
+    """Whether an output is a task result, and its notes do not say what data was used."""
+    try:
+        value = parsed(output)
+    except ValueError:
+        return False
+    if not isinstance(value, dict) or type(value.get("content")) is not str:
+        return False
+    own = value.get("notes")
+    return isinstance(own, dict) and type(own.get("dataUsage")) is not str
 
 
 def element(output: str) -> str:

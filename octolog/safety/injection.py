@@ -54,7 +54,7 @@ def _pattern(name: str, severity: Severity, leads: str, form: str) -> _Pattern:
     return _Pattern(name, severity, tuple(leads.split("|")), re.compile(form))
 
 
-_S: Final = r"[\s,]{1,4}"
+_S: Final = r"(?:[\s,]{1,4})"
 _FEW: Final = rf"(?:[\w'’]{{1,14}}{_S}){{0,4}}?"
 _RULES: Final = (
     r"(?:instruction|direction|rule|guideline|command|prompt|constraint|directive|programming|training)"

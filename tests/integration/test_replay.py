@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from deploy.kafka import EmbeddedKafka
+from octolog.app.audit import export_bundle
 from octolog.domain.arm import ArmRegistered
 from octolog.domain.assignment import AttemptAssignment
 from octolog.domain.facts import AttemptEnded
@@ -22,6 +23,7 @@ from octolog.domain.task.state import TreeStatus
 from octolog.domain.values import Limits, RetryPolicy
 from octolog.ports import Positions
 from octolog.testing import call_intended, call_used, capability, failure, started, step, submit, success
+from octolog.verifier.verify import summary, verify_bundle
 from schemas import catalog
 from schemas.codec import Codec
 from schemas.registry import TopicSchemaIds
@@ -31,6 +33,8 @@ from streams.kafka.positions import committed
 from streams.kafka.publisher import KafkaPublisher
 from streams.kafka.reader import KafkaLogReader
 from streams.kafka.schema_topic import KafkaSchemaTopic
+from streams.notary.keys import KeyRing
+from streams.notary.notary import Notary
 from streams.replay import KafkaSource, rebuild, state_at, verify, verify_hashes
 from streams.runner import GROUP, TaskWorker, WorkerSettings
 from streams.topics import ARMS, ASSIGNMENTS, CONTRACTS, INPUTS, RESOURCES, RESULTS, TASKS
@@ -219,6 +223,26 @@ def test_hashes_alone_are_right_in_one_process_and_in_several(node: Node) -> Non
     assert one.ok
     assert one.facts == verify(_source(node)).facts > 0
     assert two.partitions == one.partitions
+
+
+def test_a_notary_signs_the_log_and_bundles_of_it_verify_offline(node: Node, tmp_path: Path) -> None:
+    source, keys = _source(node), KeyRing(tmp_path / "keys")
+    facts, deadline_s = verify_hashes(source).facts, monotonic() + _PATIENCE_S
+    notary = Notary(source, node.publisher, keys, interval_s=0)
+    notary.run(lambda: notary.taken >= facts or monotonic() > deadline_s)
+    assert notary.fault is None
+    report = verify_hashes(source, processes=2)
+    assert report.ok, report.to_json()
+    assert sum(p.covered for p in report.partitions) == report.facts == facts
+    for task in (None, TaskId("task-3")):
+        exported = export_bundle(source, tmp_path / "bundle.zip", task=task, keys=keys)
+        found = verify_bundle(tmp_path / "bundle.zip", frozenset({keys.current(0)}))
+        assert found.ok, summary(found)
+        assert found.facts == found.covered == exported.facts
+    again = Notary(source, node.publisher, keys, interval_s=0)
+    again.run(lambda: True)
+    assert again.checkpoints == 0, "it goes on where it stopped"
+    assert verify(source).ok
 
 
 def test_a_fact_written_by_another_hand_is_found(node: Node) -> None:

@@ -99,7 +99,7 @@ def _die_when_asked(worker: TaskWorker) -> None:
 
     def commit_or_die(offsets: Any, group: Any) -> None:
         if asked and offsets:
-            producer._producer.flush(10)  # noqa: SLF001
+            producer._turns[0].prepare(offsets, group)  # noqa: SLF001
             os.kill(os.getpid(), signal.SIGKILL)
         commit(offsets, group)
 

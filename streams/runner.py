@@ -30,9 +30,10 @@ from streams.closed_index import ClosedIndex
 from streams.kafka.admin import KafkaAdmin
 from streams.kafka.config import KafkaConfig
 from streams.kafka.inputs import InputConsumer
+from streams.kafka.pipeline import TransactionPipeline, fence_owner
 from streams.kafka.reader import KafkaLogReader, record_of
 from streams.kafka.tail import Tail
-from streams.kafka.transaction import ProducerFenced, TransactionalProducer, fence
+from streams.kafka.transaction import ProducerFenced
 from streams.processors.task import TaskProcessor
 from streams.registry_table import RegistryTable
 from streams.restore import Restoring, restore
@@ -45,7 +46,6 @@ _SNAPSHOT_FACTS: Final = 10_000
 _SNAPSHOT_S: Final = 10.0
 _GC_THRESHOLDS: Final = (100_000, 50, 100)
 """States die by their reference counts; looking for cycles every 700 allocations found none and cost 10 %."""
-_AFTER_COMMIT_S: Final = 0.003
 _LONG_TAIL: Final = 1_000
 _SOON_S: Final = 1.0
 _RESTORE_PAUSE_S: Final = 0.2
@@ -112,7 +112,7 @@ class TaskWorker:
         self._kafka, self._codec, self._settings = kafka, codec, settings
         self._transactional_id = f"{GROUP}-{settings.slot}"
         # Made first: it ends what a dead predecessor left open, so that the log can be read to its end.
-        self._producer = TransactionalProducer(kafka, self._transactional_id)
+        self._producer = TransactionPipeline(kafka, self._transactional_id)
         self._refused: list[tuple[LogRecord, UndecodableRecord]] = []
         self._told = 0
         self._registry = RegistryTable(codec, on_new_arm, self._refuse_registry)
@@ -126,7 +126,6 @@ class TaskWorker:
         self._mine: set[int] = set()
         self._clock_ahead_ms = 0.0
         self.commits = 0
-        self._committed_s = 0.0
         self._inputs = InputConsumer(
             kafka, GROUP, f"{GROUP}-{settings.slot}", INPUTS, self._assigned, self._revoked
         )
@@ -180,7 +179,7 @@ class TaskWorker:
         self._producer.close()
 
     def _step(self) -> int:
-        self._let_the_last_one_end()
+        self._producer.check()
         messages = self._inputs.poll(self._wait_s(), self._settings.max_batch)
         self._follow_registry()
         due = self._due()
@@ -188,6 +187,8 @@ class TaskWorker:
         refused = self._refused_here()
         if not (messages or due or snapshots or refused):
             return 0
+        if snapshots:
+            self._producer.settle()  # the indexes end where the facts do
         self._write_indexes(snapshots)
         self._producer.begin()
         registry = self._registry.registry
@@ -211,20 +212,10 @@ class TaskWorker:
             positions.append(self._inputs.mark(ARMS, told, self._transactional_id))
         self._producer.commit(positions, self._inputs.group_metadata())
         self.commits += 1
-        self._committed_s = time.monotonic()
         if refused:
+            self._producer.settle()
             self._told = refused[-1][0].offset + 1
             self._refused = self._refused_here()
-
-    def _let_the_last_one_end(self) -> None:
-        """Wait out the moments in which Kafka still writes the last transaction's markers.
-
-        A transaction begun before is answered CONCURRENT_TRANSACTIONS, and librdkafka then waits up to 20 ms:
-        back to back, a transaction's p90 was 34 ms; after 3 ms of waiting, 12 ms. Inputs gather meanwhile.
-        """
-        rest_s = _AFTER_COMMIT_S - (time.monotonic() - self._committed_s)
-        if rest_s > 0:
-            time.sleep(rest_s)
 
     def _wait_s(self) -> float:
         due = [ms for p in self._partitions.values() if (ms := p.processor.shard.next_due_ms()) is not None]
@@ -296,6 +287,7 @@ class TaskWorker:
 
     def _assigned(self, numbers: list[int]) -> None:
         self._mine.update(numbers)
+        self._producer.settle()
         if numbers:
             self._fence_the_dead(numbers)
         self._restore(numbers)
@@ -311,11 +303,12 @@ class TaskWorker:
         blocked = [number for number in numbers if self._reader.end(TASKS, number) < ends[number]]
         for owner in self._inputs.former_owners(blocked) - {self._transactional_id} if blocked else ():
             log.info("fencing a dead owner", owner=owner, partitions=blocked)
-            fence(self._kafka, owner)
+            fence_owner(self._kafka, owner)
 
     def _revoked(self, numbers: list[int]) -> None:
         self._mine.difference_update(numbers)
         self._drop(numbers)
+        self._producer.settle()  # before the next owner reads them
 
     def _restore(self, numbers: list[int]) -> None:
         started_s = time.monotonic()
@@ -355,6 +348,7 @@ class TaskWorker:
 
     def _restore_all(self) -> None:
         """After a lost transaction: forget everything, read it back, read the inputs again."""
+        self._producer.abandon()
         for attempt in range(_RESTORE_TRIES):
             self._drop(list(self._partitions))
             # All that is assigned, not only what is held: the last restore may have failed half way.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # exported, not listed
@@ -12,6 +14,8 @@ from confluent_kafka.cimpl import NewTopic
 from octolog.domain.errors import BrokerUnavailable, SettingsError
 from streams.kafka.config import REQUEST_TIMEOUT_S, KafkaConfig
 from streams.kafka.errors import translated
+
+_LOOK_AGAIN_S: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +123,30 @@ class KafkaAdmin:
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise translated(error, f"creating topic {name}") from error
+        self._wait_until_led({spec.name for spec in missing})
         return created
+
+    def _wait_until_led(self, names: set[str]) -> None:
+        """Return once the broker shows these topics, and a leader for each partition.
+
+        The controller says that a topic exists before the brokers have heard of it.
+        """
+        deadline_s = time.monotonic() + REQUEST_TIMEOUT_S
+        while not names <= self._led():
+            if time.monotonic() > deadline_s:
+                raise BrokerUnavailable(f"Kafka made {min(names)}, and does not show it")
+            time.sleep(_LOOK_AGAIN_S)
+
+    def _led(self) -> set[str]:
+        try:
+            found = self._client.list_topics(timeout=REQUEST_TIMEOUT_S).topics
+        except KafkaException as error:
+            raise translated(error, "listing topics") from error
+        return {
+            name
+            for name, topic in found.items()
+            if topic.partitions and all(place.leader >= 0 for place in topic.partitions.values())
+        }
 
     def wait(self, timeout_s: float = REQUEST_TIMEOUT_S) -> None:
         """Return once the cluster answers."""

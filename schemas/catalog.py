@@ -12,12 +12,36 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final, TypeAlias, cast, get_args
 
-from octolog.domain import arm, assignment, contract, facts, memory, reports, tasksystem, upkeep, values
+from octolog.domain import (
+    arm,
+    assignment,
+    audit,
+    contract,
+    facts,
+    memory,
+    operators,
+    reports,
+    tasksystem,
+    upkeep,
+    values,
+)
 from octolog.domain.chain import Link
 
 Schema: TypeAlias = dict[str, Any]
 
-_MODULES: Final = (values, contract, reports, facts, arm, assignment, upkeep, memory, tasksystem)
+_MODULES: Final = (
+    values,
+    contract,
+    reports,
+    facts,
+    arm,
+    assignment,
+    operators,
+    upkeep,
+    memory,
+    tasksystem,
+    audit,
+)
 
 
 def _records() -> dict[str, type[Any]]:
@@ -44,9 +68,10 @@ TOPIC_RECORDS: Final[dict[str, tuple[type[Any], ...]]] = {
     "octolog.assignments": get_args(assignment.ArmCommand),
     "octolog.arms": get_args(arm.ArmEvent),
     "octolog.memory": get_args(memory.MemoryEvent),
-    "octolog.episodes": (memory.EpisodicMemory,),
+    "octolog.episodes": get_args(memory.EpisodeEvent),
     "octolog.snapshots": (upkeep.TreeSnapshot, upkeep.SnapshotCompleted),
     "octolog.dead-letters": (upkeep.DeadLetter,),
+    "octolog.checkpoints": get_args(audit.AuditEvent),
 }
 """Which records a topic may carry; anything else in it is a dead letter. Every arm's assignment topic
 is listed once, under its common prefix."""

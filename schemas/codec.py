@@ -57,13 +57,16 @@ class RecordedFact:
 class Codec:
     """Encodes and decodes every record of the catalog, with ids from a schema registry.
 
+    Attributes:
+        ids: That registry.
+
     Raises:
         UndecodableRecord: On bytes that are no record of the schema they name.
         ContractError: On a record whose values do not have the types that its class declares.
     """
 
     def __init__(self, ids: SchemaIds) -> None:
-        self._ids = ids
+        self.ids = ids
         self._writers: dict[type[Any], tuple[bytes, Callable[[Any, Any], bytes], _Hash]] = {}
         self._readers: dict[bytes, tuple[type[Any], _Decode, _Hash | None]] = {}
 
@@ -110,7 +113,7 @@ class Codec:
         name = getattr(cls, "schema_name", "")
         if catalog.RECORDS.get(name) is not cls:
             raise ContractError(f"{cls.__qualname__} is no record of the catalog; encode one of its classes")
-        header = _HEADER.pack(_MAGIC, self._ids.register(name, catalog.schema_json(name)))
+        header = _HEADER.pack(_MAGIC, self.ids.register(name, catalog.schema_json(name)))
         writer = self._writers[cls] = header, encoder(cls), _hash_start(cls)
         return writer
 
@@ -122,7 +125,7 @@ class Codec:
             raise UndecodableRecord(
                 f"first byte is {magic}, not the magic byte 0 of the Confluent wire format"
             )
-        subject, text = self._ids.by_id(schema_id)
+        subject, text = self.ids.by_id(schema_id)
         name = _full_name(text, subject)
         cls = catalog.RECORDS.get(name)
         if cls is None:

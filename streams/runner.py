@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -32,26 +33,27 @@ from streams.kafka.config import KafkaConfig
 from streams.kafka.inputs import InputConsumer
 from streams.kafka.pipeline import TransactionPipeline, fence_owner
 from streams.kafka.reader import KafkaLogReader, record_of
+from streams.kafka.slots import becomes_free
 from streams.kafka.tail import Tail
 from streams.kafka.transaction import ProducerFenced
+from streams.partition import Partition, Patience
 from streams.processors.task import TaskProcessor
 from streams.registry_table import RegistryTable
 from streams.restore import Restoring, restore
-from streams.topics import ARMS, INPUTS, TASKS
+from streams.topics import ARMS, INPUTS, RESULTS, TASKS
 
 GROUP: Final = "octolog-task-processor"
 _IDLE_S: Final = 0.05
 _MAX_BATCH: Final = 4_000
 _SNAPSHOT_FACTS: Final = 10_000
-_SNAPSHOT_S: Final = 10.0
 _GC_THRESHOLDS: Final = (100_000, 50, 100)
 """States die by their reference counts; looking for cycles every 700 allocations found none and cost 10 %."""
-_LONG_TAIL: Final = 1_000
-_SOON_S: Final = 1.0
 _RESTORE_PAUSE_S: Final = 0.2
 _GROUP_S: Final = 2.0
 """Within two heartbeats the group has told a member that another took its slot."""
 _RESTORE_TRIES: Final = 25
+_RESTORE_S: Final = 60.0
+"""So many times and so long a restore is tried: a broker that stood still looks for its own coordinators first."""
 
 _Refused: TypeAlias = list[tuple[LogRecord, UndecodableRecord]]
 
@@ -79,23 +81,6 @@ class WorkerSettings:
     snapshot_facts: int = _SNAPSHOT_FACTS
 
 
-@dataclass(slots=True)
-class Partition:
-    """A partition this worker owns.
-
-    Attributes:
-        processor: Its shard with codec and outputs.
-        index: Its closed trees.
-        snapshot_position: Facts of the partition at its last snapshot.
-        snapshot_time_s: When that was, monotonic seconds.
-    """
-
-    processor: TaskProcessor
-    index: ClosedIndex
-    snapshot_position: int
-    snapshot_time_s: float
-
-
 class TaskWorker:
     """Owns some partitions of the task processor and runs them until told to stop.
 
@@ -110,7 +95,7 @@ class TaskWorker:
         self, kafka: KafkaConfig, codec: Codec, settings: WorkerSettings, on_new_arm: Callable[[ArmId], None]
     ) -> None:
         self._kafka, self._codec, self._settings = kafka, codec, settings
-        self._transactional_id = f"{GROUP}-{settings.slot}"
+        self._slot = self._transactional_id = f"{GROUP}-{settings.slot}"
         # Made first: it ends what a dead predecessor left open, so that the log can be read to its end.
         self._producer = TransactionPipeline(kafka, self._transactional_id)
         self._refused: list[tuple[LogRecord, UndecodableRecord]] = []
@@ -126,9 +111,7 @@ class TaskWorker:
         self._mine: set[int] = set()
         self._clock_ahead_ms = 0.0
         self.commits = 0
-        self._inputs = InputConsumer(
-            kafka, GROUP, f"{GROUP}-{settings.slot}", INPUTS, self._assigned, self._revoked
-        )
+        self._inputs = self._join()
 
     @property
     def facts(self) -> int:
@@ -149,7 +132,10 @@ class TaskWorker:
         """
         try:
             while not stop():
-                self.step()
+                try:
+                    self.step()
+                except Fenced as error:
+                    self._join_again(error, stop)
         except Fenced as error:
             log.warning("stepping down", reason=str(error))
         finally:
@@ -189,7 +175,8 @@ class TaskWorker:
             return 0
         if snapshots:
             self._producer.settle()  # the indexes end where the facts do
-        self._write_indexes(snapshots)
+        for number in snapshots:
+            self._partitions[number].write_index(self._facts_end(number))
         self._producer.begin()
         registry = self._registry.registry
         for message in messages:
@@ -200,7 +187,7 @@ class TaskWorker:
         for number, timer in due:
             self._partitions[number].processor.fire(timer)
         for number in snapshots:
-            self._snapshot(self._partitions[number])
+            self._partitions[number].snapshot()
         for record, error in refused:
             self._partitions[0].processor.refuse(record, [], error)
         self._commit(self._inputs.after(messages, self._transactional_id), refused)
@@ -229,7 +216,11 @@ class TaskWorker:
 
     def _due(self) -> list[tuple[int, TimerFired]]:
         now_ms = self._now_ms()
-        fired = [(n, timer) for n, p in self._partitions.items() for timer in p.processor.shard.due(now_ms)]
+        fired = [
+            (n, timer)
+            for n, p in self._partitions.items()
+            for timer in p.due(now_ms, partial(self._inputs.read_to, RESULTS, n))
+        ]
         if self._registry_news:
             self._registry_news = False
             news = TimerFired(TimerKind.REGISTRY, TaskId(""), "", now_ms)
@@ -239,31 +230,11 @@ class TaskWorker:
     # Snapshots
 
     def _snapshots_due(self) -> list[int]:
-        now_s = time.monotonic()
-        due = []
-        for number, partition in self._partitions.items():
-            fresh = partition.processor.shard.position - partition.snapshot_position
-            old = now_s - partition.snapshot_time_s > _SNAPSHOT_S
-            if fresh >= self._settings.snapshot_facts or (fresh and old):
-                due.append(number)
-        return due
-
-    def _write_indexes(self, numbers: list[int]) -> None:
-        """Write closed trees down, before the snapshots that leave them out."""
-        for number in numbers:
-            partition = self._partitions[number]
-            shard = partition.processor.shard
-            partition.index.put(shard.just_closed, self._facts_end(number))
-            shard.just_closed.clear()
-
-    def _snapshot(self, partition: Partition) -> None:
-        processor = partition.processor
-        processor.write_snapshots(partition.index.facts_offset())
-        partition.snapshot_position = processor.shard.position
-        partition.snapshot_time_s = time.monotonic()
+        now_s, enough = time.monotonic(), self._settings.snapshot_facts
+        return [number for number, p in self._partitions.items() if p.snapshot_due(now_s, enough)]
 
     def _facts_end(self, number: int) -> int:
-        # Between transactions, and this worker is the partition's only writer: the end is after its last fact.
+        # The last transaction is settled, and this worker is the partition's only writer: the end is after its last fact.
         return self._reader.end(TASKS, number)
 
     # The registry, and its dead letters
@@ -282,6 +253,29 @@ class TaskWorker:
         if 0 not in self._partitions:
             return []
         return [(record, error) for record, error in self._refused if record.offset >= self._told]
+
+    # The slot
+
+    def _join(self) -> InputConsumer:
+        return InputConsumer(self._kafka, GROUP, self._slot, INPUTS, self._assigned, self._revoked)
+
+    def _join_again(self, error: Fenced, stop: Callable[[], bool]) -> None:
+        """Come back when it was no other process that took the slot.
+
+        Raises:
+            Fenced: When it was.
+        """
+        self._inputs.close()
+        self._drop(list(self._partitions))
+        self._mine.clear()
+        if stop():
+            return
+        log.warning("asking whose slot this is", reason=str(error))
+        if not becomes_free(self._admin, GROUP, self._slot, stop):
+            raise error
+        self._producer.renew()
+        self._inputs = self._join()
+        log.warning("joining again", reason="nobody runs this slot")
 
     # Partitions come and go
 
@@ -308,20 +302,22 @@ class TaskWorker:
     def _revoked(self, numbers: list[int]) -> None:
         self._mine.difference_update(numbers)
         self._drop(numbers)
-        self._producer.settle()  # before the next owner reads them
+        # Before the next owner reads them. If it was lost, that is no harm here: all partitions go at once.
+        self._producer.abandon()
 
     def _restore(self, numbers: list[int]) -> None:
         started_s = time.monotonic()
         processors = {number: self._processor(number) for number in numbers}
         restoring = {number: Restoring(p.shard, index) for number, (p, index) in processors.items()}
         restore(restoring, self._reader, self._codec)
+        # An arm renews a lease three times while it runs: whoever lives will have spoken within a third.
+        until_s = time.monotonic() + self._settings.lease_ms / 3_000
+        unread = self._inputs.unread(RESULTS, {n: self._reader.end(RESULTS, n) for n in numbers})
         for number, (processor, index) in processors.items():
             done = restoring[number]
             processor.snapshotted = done.snapshotted
-            # A long tail is written down soon, so that another restart need not fold it again.
-            age_s = _SNAPSHOT_S - _SOON_S if done.facts > _LONG_TAIL else 0.0
-            self._partitions[number] = Partition(
-                processor, index, processor.shard.position - done.facts, time.monotonic() - age_s
+            self._partitions[number] = Partition.restored(
+                processor, index, done.facts, Patience(until_s, unread[number])
             )
         facts = sum(done.facts for done in restoring.values())
         if 0 in numbers:
@@ -349,7 +345,9 @@ class TaskWorker:
     def _restore_all(self) -> None:
         """After a lost transaction: forget everything, read it back, read the inputs again."""
         self._producer.abandon()
-        for attempt in range(_RESTORE_TRIES):
+        until_s, tries = time.monotonic() + _RESTORE_S, 0
+        while True:
+            tries += 1
             self._drop(list(self._partitions))
             # All that is assigned, not only what is held: the last restore may have failed half way.
             numbers = sorted(self._mine)
@@ -357,7 +355,7 @@ class TaskWorker:
                 self._restore(numbers)
                 self._inputs.rewind(numbers)
             except Unavailable:
-                if attempt == _RESTORE_TRIES - 1:
+                if tries >= _RESTORE_TRIES and time.monotonic() > until_s:
                     raise
                 self._hear_the_group(_RESTORE_PAUSE_S)
             else:

@@ -12,6 +12,7 @@ TASKS: Final = "octolog.tasks"
 SNAPSHOTS: Final = "octolog.snapshots"
 ARMS: Final = "octolog.arms"
 DEAD_LETTERS: Final = "octolog.dead-letters"
+CHECKPOINTS: Final = "octolog.checkpoints"
 ASSIGNMENTS: Final = "octolog.assignments."
 
 INPUTS: Final = (CONTRACTS, RESULTS, RESOURCES, TIMERS)

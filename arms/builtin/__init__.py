@@ -16,12 +16,17 @@ from types import MappingProxyType
 from typing import Final
 
 from arms.arm import Arm
+from arms.builtin.coder import coder
+from arms.builtin.executor import make_executor
 from arms.builtin.judge import judge
 from arms.builtin.planner import planner
-from arms.builtin.reviewers import coder, executor, retriever
+from arms.builtin.retriever import retriever
+from arms.executor.policy import ExecutorPolicy
 from arms.noop import noop
 
 __all__ = ["BUILTIN", "GROUPS"]
+
+executor = make_executor(ExecutorPolicy())
 
 BUILTIN: Final[Mapping[str, Arm]] = MappingProxyType({
     made.arm_id: made for made in (planner, retriever, executor, coder, judge, noop)

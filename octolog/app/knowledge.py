@@ -15,6 +15,7 @@ from aiohttp import web
 
 from octolog.app.answers import ANSWERS
 from octolog.app.connection import Connection
+from octolog.app.notary import NotaryThread
 from octolog.app.processes import StateFile, Stop
 from octolog.app.projector import ProjectorState, follow
 from octolog.app.settings import Settings
@@ -43,10 +44,13 @@ def run_knowledge(settings: Settings, name: str, state: StateFile, stop: Stop) -
         projection = AnalyticsProjection(store, connection.schema_ids, letters)
         report = threading.Thread(target=_report, args=(state, url, progress, stop, publisher), daemon=True)
         report.start()
+        notary = NotaryThread(settings, stop)
+        notary.start()
         try:
             follow(projection, connection.reader(), progress, stop)
         finally:
             server.stop()
+            notary.join()
             projection.close()
 
 

@@ -1,4 +1,4 @@
-"""`replay --verify` on a connection: where to read, and how far the task processor must have come."""
+"""`replay` on a connection: where to read, and how far the task processor must have come."""
 
 from __future__ import annotations
 
@@ -35,11 +35,20 @@ def verify_log(
         BrokerUnavailable: When Kafka does not answer.
     """
     passed = None if until is not None else committed(connection.kafka, GROUP, INPUTS)
-    url = connection.settings.schema_registry_url
-    source = KafkaSource(connection.kafka, partial(_registry, url) if url else None)
     return verify(
-        source, partitions=partitions, until=until, committed=passed, progress=progress, processes=processes
+        log_source(connection),
+        partitions=partitions,
+        until=until,
+        committed=passed,
+        progress=progress,
+        processes=processes,
     )
+
+
+def log_source(connection: Connection) -> KafkaSource:
+    """The connection's log, for processes of their own too."""
+    url = connection.settings.schema_registry_url
+    return KafkaSource(connection.kafka, partial(_registry, url) if url else None)
 
 
 def _registry(url: str) -> SchemaIds:

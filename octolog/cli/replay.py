@@ -14,7 +14,7 @@ from octolog.cli.output import fields, group, progress, table
 if TYPE_CHECKING:
     from octolog.app.connection import Connection
     from octolog.ports import Positions, Progress
-    from streams.replay import Report
+    from streams.replay import HashesReport, Report
 
 
 def add_to(app: typer.Typer) -> None:
@@ -32,26 +32,35 @@ def replay(
             "--verify", help="Decide everything again, check every hash, name the first difference."
         ),
     ] = False,
+    hashes_only: Annotated[
+        bool,
+        typer.Option(
+            "--hashes-only", help="With --verify: hashes, chains, positions and checkpoints; decide nothing."
+        ),
+    ] = False,
     to: Annotated[
         str | None, typer.Option(metavar="OFFSET|TIME", help="Up to an offset of each partition, or a time.")
     ] = None,
-    processes: Annotated[
-        int, typer.Option(min=1, max=64, help="Processes that share the partitions; for --verify.")
-    ] = 1,
+    processes: Annotated[int, typer.Option(min=1, max=64, help="Processes that share the partitions.")] = 1,
 ) -> None:
     """Rebuild state from the log; with --verify, exits with 1 when the log contradicts itself."""
     from octolog.app.connection import Connection
 
+    if hashes_only and not verify:
+        raise typer.BadParameter("--hashes-only belongs to --verify")
     settings = call.settings()
     with Connection(settings) as connection, progress() as stage:
-        if verify:
+        if hashes_only:
+            tell = partial(stage, "checking hashes")
+            _show_hashes(call, _verify_hashes(connection, task, to, tell, processes), task)
+        elif verify:
             tell = partial(stage, "deciding again")
             report = _verify(connection, task, to, tell, processes)
             _show_verdict(call, report, task)
         elif task is not None:
             _show_tree(call, connection, task, to)
         else:
-            _show_rebuilt(call, connection, to, partial(stage, "folding"))
+            _show_rebuilt(call, connection, to, partial(stage, "folding"), processes)
 
 
 def _verify(
@@ -62,14 +71,31 @@ def _verify(
     processes: int,
 ) -> Report:
     from octolog.app.verification import verify_log
+
+    only, until = _home_of(connection, task), _until(connection, to)
+    return verify_log(connection, partitions=only, until=until, progress=tell, processes=processes)
+
+
+def _verify_hashes(
+    connection: Connection, task: str | None, to: str | None, tell: Progress, processes: int
+) -> HashesReport:
+    from octolog.app.verification import log_source
+    from streams.replay import verify_hashes
+
+    only, until = _home_of(connection, task), _until(connection, to)
+    return verify_hashes(
+        log_source(connection), partitions=only, until=until, progress=tell, processes=processes
+    )
+
+
+def _home_of(connection: Connection, task: str | None) -> list[int] | None:
+    """The partition of a task; None: all."""
     from octolog.domain.ids import TaskId
     from streams.replay import state_at
 
-    only = None
-    if task is not None:
-        only = [state_at(connection.reader(), connection.codec(), TaskId(task)).partition]
-    until = _until(connection, to)
-    return verify_log(connection, partitions=only, until=until, progress=tell, processes=processes)
+    if task is None:
+        return None
+    return [state_at(connection.reader(), connection.codec(), TaskId(task)).partition]
 
 
 def _until(connection: Connection, to: str | None) -> Positions | None:
@@ -114,6 +140,24 @@ def _show_verdict(call: Call, report: Report, task: str | None) -> None:
     call.fail(document, reason, text)
 
 
+def _show_hashes(call: Call, report: HashesReport, task: str | None) -> None:
+    document = {**({} if task is None else {"task_id": task}), **report.to_json()}
+    names = ("facts", "trees", "checkpoints", "covered", "seconds", "facts_per_s")
+    summary: dict[str, Any] = {name: document[name] for name in names}
+
+    def text() -> object:
+        verdict = "clean: every hash is right, no fact is missing or out of its place"
+        return group(verdict if report.ok else "the log contradicts itself", fields(summary))
+
+    first = report.first_difference
+    if first is None:
+        call.show(document, text)
+        return
+    call.fail(
+        document, f"{first.topic}/{first.partition}@{first.offset}: {first.kind}: {first.message}", text
+    )
+
+
 def _show_tree(call: Call, connection: Connection, task: str, to: str | None) -> None:
     from octolog.domain.ids import TaskId
     from streams.replay import state_at
@@ -134,10 +178,13 @@ def _show_tree(call: Call, connection: Connection, task: str, to: str | None) ->
     call.show(document, lambda: group(fields(summary), "", table(facts)))
 
 
-def _show_rebuilt(call: Call, connection: Connection, to: str | None, tell: Progress) -> None:
+def _show_rebuilt(call: Call, connection: Connection, to: str | None, tell: Progress, processes: int) -> None:
+    from octolog.app.verification import log_source
     from streams.replay import rebuild
 
-    rebuilt = rebuild(connection.reader(), connection.codec(), until=_until(connection, to), progress=tell)
+    rebuilt = rebuild(
+        log_source(connection), until=_until(connection, to), progress=tell, processes=processes
+    )
     document = rebuilt.to_json()
     summary = {name: value for name, value in document.items() if name != "partitions"}
     call.show(document, lambda: group(fields(summary), "", table(document["partitions"])))

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
 from octolog.domain.ids import ArmId, AttemptId, TaskId
-from octolog.domain.values import BlobRef, Limits
+from octolog.domain.operators import ContextMode, RecoveryKind
+from octolog.domain.values import BlobRef, Limits, TaskError
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +15,8 @@ class StepInput:
     """The output of a prerequisite.
 
     Attributes:
-        step_id: Which step of the same plan.
-        output: Its output, canonical JSON; empty when `output_blob` is set.
+        step_id: Which step of the same plan; in a program the name of the input.
+        output: Its output, canonical JSON (of an input its text, as a JSON string); empty when `output_blob` is set.
         output_blob: Claim check of a large output.
     """
 
@@ -23,6 +24,48 @@ class StepInput:
     step_id: str
     output: str
     output_blob: BlobRef | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """Why and how a failed task is tried with another structure.
+
+    Attributes:
+        kind: DECOMPOSITION: the result must bear a program (`operators`). ALTERNATIVE: the output is the task's.
+        number: The recovery's number at its task, from 1.
+        error: The error that led here.
+        instructions: What the failed attempt was told, filled in.
+        output: What the failed attempt gave, canonical JSON; may be empty.
+    """
+
+    schema_name: ClassVar[str] = "octolog.assignment.Recovery"
+    kind: RecoveryKind
+    number: int
+    error: TaskError
+    instructions: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """The answer to a subtask that an earlier attempt at the same task asked for.
+
+    Attributes:
+        subtask_task_id: The subtask.
+        number: Its number at this task, from 1.
+        goal: What was asked for.
+        content: The subtask's content.
+        notes_json: The subtask's notes, canonical JSON object.
+        continuation_json: What the earlier attempt wanted to find again.
+    """
+
+    schema_name: ClassVar[str] = "octolog.assignment.Continuation"
+    subtask_task_id: TaskId
+    number: int
+    goal: str
+    content: str
+    notes_json: str
+    continuation_json: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +80,10 @@ class AttemptAssignment:
         arm_id: The arm.
         goal: What shall be achieved.
         constraints_json: Hard constraints, canonical JSON object.
-        context_json: Background, canonical JSON object.
+        context_json: Background, canonical JSON object; in a program what `context_mode` gives.
         acceptance_criteria: What the result is held against.
-        inputs: Outputs of the prerequisites, in the plan's order.
+        inputs: Outputs of the prerequisites, in the plan's order; in a program the task's inputs, then what its map
+            or reduce binds for it.
         allowance: What the attempt may use; the handler refuses a model call beyond it.
         priority: 1 (first) to 10.
         assigned_ms: When, by the broker's clock, milliseconds since the epoch.
@@ -47,6 +91,15 @@ class AttemptAssignment:
         timeout_ms: How long the attempt may take from its start, milliseconds.
         security_policy: Name of the policy in force.
         capability_token: Signed permission to act; empty where the policy asks for none.
+        instructions: The task prompt, filled in; empty outside programs.
+        system: The system prompt.
+        model: Model id; empty: the arm's own.
+        output_type: Declared type of the content; empty: any.
+        max_turns: Model responses allowed; None: the arm's own bound.
+        max_context_fraction: Share of the model's window, above 0.0 to 1.0; None: the arm's own bound.
+        context_mode: How the context came about, and how memory is to be asked; UNKNOWN outside programs.
+        recovery: Set when this is a recovery of a failed task.
+        continuation: Set when this goes on after a subtask.
     """
 
     schema_name: ClassVar[str] = "octolog.assignment.AttemptAssignment"
@@ -67,6 +120,15 @@ class AttemptAssignment:
     timeout_ms: int
     security_policy: str
     capability_token: str = ""
+    instructions: str = ""
+    system: str = ""
+    model: str = ""
+    output_type: str = ""
+    max_turns: int | None = None
+    max_context_fraction: float | None = None
+    context_mode: ContextMode = ContextMode.UNKNOWN
+    recovery: Recovery | None = None
+    continuation: Continuation | None = None
 
 
 @dataclass(frozen=True, slots=True)

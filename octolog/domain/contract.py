@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
 from octolog.domain.ids import ArmId, TaskId
+from octolog.domain.operators import Operator
 from octolog.domain.values import DEFAULT_RETRY, NO_LIMITS, Limits, RetryPolicy
 
 
@@ -62,6 +63,7 @@ class TaskContract:
         retry: How transient failures are repeated.
         timeout_ms: Longest run of one attempt, milliseconds; None: the arm's own.
         steps: A plan, if the producer has one; empty: the task is atomic.
+        operators: A program, flat, in document order; its root is this task. Not together with `steps`.
     """
 
     schema_name: ClassVar[str] = "octolog.contract.TaskContract"
@@ -81,6 +83,7 @@ class TaskContract:
     retry: RetryPolicy = DEFAULT_RETRY
     timeout_ms: int | None = None
     steps: tuple[Step, ...] = ()
+    operators: tuple[Operator, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from typing import ClassVar, TypeAlias
 
 from octolog.domain.contract import Step, TaskContract
 from octolog.domain.ids import ArmId, AttemptId, TaskId
+from octolog.domain.operators import Operator, RecoveryKind, SubtaskRequest
+from octolog.domain.tasksystem import TaskType
 from octolog.domain.values import Amounts, BlobRef, Category, Limits, Provenance, Resource, TaskError
 
 
@@ -396,6 +398,8 @@ class TaskFailed:
         failed_step: The step that failed, where it is another task.
         completed_steps: Tasks of the tree completed before; their outputs stay citable.
         used: What the tree used in all.
+        details_json: What an operator knows of its failure, canonical JSON object; empty: nothing.
+        task_error: Structured error of the task system, if it is one.
     """
 
     schema_name: ClassVar[str] = "octolog.task.TaskFailed"
@@ -407,6 +411,8 @@ class TaskFailed:
     failed_step: TaskId | None
     completed_steps: tuple[TaskId, ...]
     used: Amounts
+    details_json: str = ""
+    task_error: TaskError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -431,6 +437,106 @@ class TaskCancelled:
     used: Amounts
 
 
+@dataclass(frozen=True, slots=True)
+class OperatorStarted:
+    """An operator of a program was reached; its task joins the tree.
+
+    Attributes:
+        at_ms: When, by the broker's clock.
+        task_id: The task.
+        parent_task_id: The task it is part of; null for a root.
+        program_id: The root task of its program.
+        position: Its place in the program, from 0.
+        type: Which operator.
+        input_name: The input of its map or reduce that it works on; empty: none.
+        index: Its place among its siblings, or the input's, from 0.
+    """
+
+    schema_name: ClassVar[str] = "octolog.task.OperatorStarted"
+    at_ms: int
+    task_id: TaskId
+    parent_task_id: TaskId | None
+    program_id: TaskId
+    position: int
+    type: TaskType
+    input_name: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryStarted:
+    """A failed task is tried with another structure; the recovery task joins the tree.
+
+    Attributes:
+        at_ms: When, by the broker's clock.
+        task_id: The failed task.
+        recovery_task_id: The recovery.
+        number: Its number at the task, from 1.
+        kind: Decomposition or alternative approach.
+        attempt_id: The attempt that failed.
+        error: Its error.
+        output: What it gave; may be empty.
+    """
+
+    schema_name: ClassVar[str] = "octolog.task.RecoveryStarted"
+    at_ms: int
+    task_id: TaskId
+    recovery_task_id: TaskId
+    number: int
+    kind: RecoveryKind
+    attempt_id: AttemptId
+    error: TaskError
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramAdopted:
+    """The program that a recovery gave was accepted; it is evaluated in the failed task's place.
+
+    Attributes:
+        at_ms: When, by the broker's clock.
+        task_id: The failed task.
+        recovery_task_id: The recovery that gave it.
+        attempt_id: The attempt that gave it.
+        program_id: The task of the program's root.
+        operators: The program.
+    """
+
+    schema_name: ClassVar[str] = "octolog.task.ProgramAdopted"
+    at_ms: int
+    task_id: TaskId
+    recovery_task_id: TaskId
+    attempt_id: AttemptId
+    program_id: TaskId
+    operators: tuple[Operator, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SubtaskRequested:
+    """An arm's request for a subtask was accepted; the task that asked waits for it.
+
+    Attributes:
+        at_ms: When, by the broker's clock.
+        task_id: The task that asked.
+        attempt_id: The attempt that asked.
+        subtask_task_id: The subtask.
+        number: Its number at the task, from 1.
+        depth: Its place in its chain of subtasks, from 1.
+        request: What was asked for.
+        continuation_json: What the arm wants to find again.
+    """
+
+    schema_name: ClassVar[str] = "octolog.task.SubtaskRequested"
+    at_ms: int
+    task_id: TaskId
+    attempt_id: AttemptId
+    subtask_task_id: TaskId
+    number: int
+    depth: int
+    request: SubtaskRequest
+    continuation_json: str
+
+
 Fact: TypeAlias = (
     TaskSubmitted
     | RequestRejected
@@ -449,4 +555,8 @@ Fact: TypeAlias = (
     | TaskCompleted
     | TaskFailed
     | TaskCancelled
+    | OperatorStarted
+    | RecoveryStarted
+    | ProgramAdopted
+    | SubtaskRequested
 )

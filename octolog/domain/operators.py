@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import ClassVar, Final, TypeAlias
 
 from octolog.domain.ids import ArmId
-from octolog.domain.tasksystem import AccumulationFormat, AtomicTaskSubtype, TaskType
+from octolog.domain.tasksystem import AccumulationFormat, AtomicTaskSubtype, NamedText, TaskType
 from octolog.domain.values import NO_LIMITS, Limits
 
 
@@ -32,6 +32,23 @@ class FailurePolicy(StrEnum):
     UNKNOWN = "UNKNOWN"
     FAIL_FAST = "FAIL_FAST"
     COLLECT = "COLLECT"
+
+
+class ContextMode(StrEnum):
+    """Which context an attempt is given, and how memory is to be asked."""
+
+    UNKNOWN = "UNKNOWN"
+    INHERIT = "INHERIT"
+    ACCUMULATE = "ACCUMULATE"
+    FRESH = "FRESH"
+
+
+class RecoveryKind(StrEnum):
+    """How a failed task is tried with another structure."""
+
+    UNKNOWN = "UNKNOWN"
+    DECOMPOSITION = "DECOMPOSITION"
+    ALTERNATIVE = "ALTERNATIVE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +132,44 @@ class Operator:
     priority: int | None = None
     timeout_ms: int | None = None
     metadata_json: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class SubtaskRequest:
+    """What an arm wants another to do before it goes on: an atomic task with a context of its own.
+
+    Attributes:
+        goal: What shall be achieved, 1 to 10,000 characters.
+        instructions: The task prompt; `{{placeholders}}` stand for the inputs below.
+        inputs: Its whole environment, in order.
+        system: The system prompt; may be empty.
+        model: Model id; empty: the arm's own.
+        output_type: Declared type of the content, as in `Operator`.
+        assigned_arm: Run on this arm only.
+        required_capabilities: Tags the arm must have; with no arm and no tags, those of the task that asks.
+        max_cost_tier: Highest cost tier allowed, 1 to 5; None: the asking task's.
+        acceptance_criteria: What the result is held against.
+        budget: What one attempt may use at most, out of the tree's budget.
+        max_turns: Model responses one attempt may use; None: the arm's own bound.
+        max_context_fraction: Share of the model's window, above 0.0 to 1.0; None: the arm's own bound.
+        timeout_ms: Longest run of one attempt, milliseconds; None: the asking task's.
+    """
+
+    schema_name: ClassVar[str] = "octolog.result.SubtaskRequest"
+    goal: str
+    instructions: str = ""
+    inputs: tuple[NamedText, ...] = ()
+    system: str = ""
+    model: str = ""
+    output_type: str = ""
+    assigned_arm: ArmId | None = None
+    required_capabilities: tuple[str, ...] = ()
+    max_cost_tier: int | None = None
+    acceptance_criteria: tuple[str, ...] = ()
+    budget: Limits = NO_LIMITS
+    max_turns: int | None = None
+    max_context_fraction: float | None = None
+    timeout_ms: int | None = None
 
 
 Program: TypeAlias = tuple[Operator, ...]

@@ -8,6 +8,7 @@ from typing import ClassVar, TypeAlias
 
 from octolog.domain.contract import Step
 from octolog.domain.ids import ArmId, AttemptId, TaskId
+from octolog.domain.operators import Operator, SubtaskRequest
 from octolog.domain.values import Amounts, BlobRef, Provenance, TaskError
 
 
@@ -83,6 +84,9 @@ class ExecutionResult:
         task_error: Structured error of the task system, if it is one.
         output_blob: Claim check of an output over 256 kB.
         plan: Steps the arm asks for; the task then completes with them.
+        operators: The program that a decomposition gives, flat, in document order.
+        subtask: What the arm wants done before it goes on; the same task then gets another attempt.
+        continuation_json: With `subtask`: what the arm wants to find again then, canonical JSON object.
     """
 
     schema_name: ClassVar[str] = "octolog.result.ExecutionResult"
@@ -102,6 +106,9 @@ class ExecutionResult:
     task_error: TaskError | None = None
     output_blob: BlobRef | None = None
     plan: tuple[Step, ...] = ()
+    operators: tuple[Operator, ...] = ()
+    subtask: SubtaskRequest | None = None
+    continuation_json: str = "{}"
 
 
 @dataclass(frozen=True, slots=True)

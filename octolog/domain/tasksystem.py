@@ -20,6 +20,7 @@ class TaskType(StrEnum):
 class AtomicTaskSubtype(StrEnum):
     """What kind of atomic task; NONE on the other operators."""
 
+    UNKNOWN = "UNKNOWN"
     NONE = "NONE"
     STANDARD = "STANDARD"
     SUBTASK = "SUBTASK"

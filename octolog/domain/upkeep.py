@@ -47,6 +47,9 @@ class TreeSnapshot:
         state_version: Version of the state's layout; another version is ignored and the facts are folded.
         state: The state, as the engine writes it.
         head: Hash of the last fact folded.
+        program_id: Set when `state` is not the tree but one of its programs, which never changes: its root task.
+        part: Place of this record among those that hold the value, from 0.
+        parts: How many records hold the value together; their states joined are one.
     """
 
     schema_name: ClassVar[str] = "octolog.snapshot.TreeSnapshot"
@@ -55,6 +58,9 @@ class TreeSnapshot:
     state_version: int
     state: bytes
     head: bytes
+    program_id: TaskId = TaskId("")
+    part: int = 0
+    parts: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,17 @@ class KafkaAdmin:
         except KafkaException as error:
             raise translated(error, f"asking for the end of {topic}") from error
 
+    def static_members(self, group: str) -> set[str]:
+        """Names of the static members that a consumer group has now; none for a group that is not there."""
+        futures = self._client.describe_consumer_groups([group], request_timeout=REQUEST_TIMEOUT_S)
+        try:
+            members = futures[group].result().members
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+                return set()
+            raise translated(error, f"asking for the members of {group}") from error
+        return {member.group_instance_id for member in members if member.group_instance_id}
+
     def create(self, specs: Iterable[TopicSpec]) -> list[str]:
         """Create what is missing; returns the names created. A topic of another size is an error.
 

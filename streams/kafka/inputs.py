@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import Any, Final
 
@@ -141,6 +141,23 @@ class InputConsumer:
                 self._consumer.seek(TopicPartition(tp.topic, tp.partition, offset))
             except KafkaException as error:
                 raise translated(error, "going back to the committed position") from error
+
+    def unread(self, topic: str, ends: Mapping[int, int]) -> dict[int, int]:
+        """For each partition, the end that was given if its committed position lies before it; else 0."""
+        if not ends:
+            return {}
+        try:
+            found = self._consumer.committed(
+                [TopicPartition(topic, number) for number in ends], timeout=REQUEST_TIMEOUT_S
+            )
+        except KafkaException as error:
+            raise translated(error, f"asking for the positions in {topic}") from error
+        return {tp.partition: end if tp.offset < (end := ends[tp.partition]) else 0 for tp in found}
+
+    def read_to(self, topic: str, partition: int) -> int:
+        """The offset after the last record delivered; below 0 when none was."""
+        (found,) = self._consumer.position([TopicPartition(topic, partition)])
+        return int(found.offset)
 
     def lag(self, partitions: list[int]) -> int:
         """Records not processed yet, by the last known ends; control records count."""

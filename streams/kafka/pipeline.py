@@ -92,7 +92,7 @@ class TransactionPipeline:
 
     def abandon(self) -> None:
         """Wait until the last transaction is over, however it ended."""
-        with suppress(Unavailable):
+        with suppress(Unavailable, Fenced):  # whoever is fenced hears of it at the next transaction
             self.settle()
 
     def renew(self) -> None:
@@ -108,8 +108,7 @@ class TransactionPipeline:
 
     def close(self) -> None:
         """End what is being ended, abort what is open, and let go."""
-        with suppress(Fenced):
-            self.abandon()
+        self.abandon()
         self._ender.shutdown()
         for producer in self._turns:
             producer.close()

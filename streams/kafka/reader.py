@@ -16,6 +16,9 @@ from streams.kafka.errors import transient, translated
 _BATCH: Final = 20_000
 _IDLE_S: Final = 0.2
 _LEADER_PAUSE_S: Final = 0.05
+_MISSING: Final = frozenset(
+    {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}  # noqa: SLF001 -- no public name
+)
 _SILENCE_S: Final = 30.0
 """A bounded read that hears nothing for so long gives up: the broker is away, or the end cannot be reached."""
 
@@ -142,6 +145,8 @@ class KafkaLogReader:
             found = self._consumer.list_topics(topic, timeout=REQUEST_TIMEOUT_S).topics[topic]
         except KafkaException as error:
             raise translated(error, f"looking for {topic}") from error
+        if found.error is not None and found.error.code() not in _MISSING:
+            raise BrokerUnavailable(f"Kafka, while looking for {topic}: {found.error.str()}")
         if found.error is not None or not found.partitions:
             raise NotFound(f"topic {topic} does not exist; run `octolog topics apply`")
         return sorted(found.partitions)

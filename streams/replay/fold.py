@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +21,8 @@ from octolog.domain.task.state import Tree, TreeStatus
 from octolog.ports import LogReader, Positions, Progress
 from schemas.codec import Codec, RecordedFact
 from streams.closed_index import ClosedIndex
+from streams.replay.shares import Told, in_processes
+from streams.replay.source import Source
 from streams.topics import TASKS
 
 _FLUSH_EVERY: Final = 50_000
@@ -127,31 +130,39 @@ class Rebuilt:
 
 
 def rebuild(
-    reader: LogReader, codec: Codec, *, until: Positions | None = None, progress: Progress | None = None
+    source: Source, *, until: Positions | None = None, progress: Progress | None = None, processes: int = 1
 ) -> Rebuilt:
     """Fold every partition's facts, from the first.
 
     Args:
-        reader: Reads the log.
-        codec: Decodes it.
+        source: The log.
         until: Facts before these offsets; None: all there are. From `reader.at_time([TASKS], ...)` for a time.
         progress: Called with offsets read and offsets there are.
+        processes: How many processes share the partitions; with more than one, `source` is pickled.
 
     Raises:
         LogCorrupted: When a fact cannot be read, was edited, or is out of its place.
         BrokerUnavailable: When Kafka does not answer.
     """
-    ends = {**reader.ends([TASKS]), **(until or {})}
-    numbers = sorted(partition for topic, partition in ends if topic == TASKS)
-    total, done = sum(ends[TASKS, n] for n in numbers), 0
-    states = []
-    for number in numbers:
-        with TemporaryDirectory(prefix="octolog-replay-") as folder:
-            start = done
-            tell = (lambda offset, start=start: progress(start + offset, total)) if progress else _silent
-            states.append(_fold(reader, codec, number, ends[TASKS, number], Path(folder), tell))
-        done += ends[TASKS, number]
-    return Rebuilt(tuple(states))
+    with closing(source.reader()) as reader:
+        ends = {**reader.ends([TASKS]), **(until or {})}
+    shares = sorted((partition, end) for (topic, partition), end in ends.items() if topic == TASKS)
+    total, counts = sum(end for _, end in shares), dict[int, int]()
+
+    def tell(partition: int, offset: int) -> None:
+        counts[partition] = offset
+        if progress is not None:
+            progress(sum(counts.values()), total)
+
+    return Rebuilt(tuple(in_processes(_fold_share, source, shares, tell, processes)))
+
+
+def _fold_share(source: Source, shares: list[tuple[int, int]], tell: Told) -> list[PartitionState]:
+    codec, states = source.codec(), []
+    for number, end in shares:
+        with TemporaryDirectory(prefix="octolog-replay-") as folder, closing(source.reader()) as reader:
+            states.append(_fold(reader, codec, number, end, Path(folder), partial(tell, number)))
+    return states
 
 
 def _fold(
@@ -245,7 +256,3 @@ def _closed_line(root_id: TaskId, closed: ClosedTree) -> bytes:
 
 def _decides_nothing(*_: object) -> Any:
     raise AssertionError("a fold decides nothing")
-
-
-def _silent(_: int) -> None:
-    """Nobody asked how far it is."""

@@ -39,7 +39,7 @@ class Difference:
         tree: Root task id, where it is known.
         seq: The fact's number in its tree, where it is known.
         kind: `edited`, `undecodable`, `missing`, `repeated`, `moved`, `decided-differently`, `no-cause`,
-            `settlement`, `dead-letter`.
+            `settlement`, `dead-letter`, `chain`, `checkpoint`.
         message: What is wrong, one line.
         fields: What was recorded and what was decided, field by field.
     """
@@ -85,6 +85,7 @@ class PartitionReport:
         causes: Inputs that led to facts.
         inputs_checked: Inputs looked at, those without facts included.
         dead_letters: Dead letters compared with their source.
+        checkpoints: Signed checkpoints whose root was found again.
         overspent_trees: Trees that used more than a limit, and were ended for it.
         state_digest: SHA-256 of the state after the last fact, hex; None where a difference ended the work.
         lost_count: Inputs that were passed over.
@@ -100,6 +101,7 @@ class PartitionReport:
     causes: int = 0
     inputs_checked: int = 0
     dead_letters: int = 0
+    checkpoints: int = 0
     overspent_trees: int = 0
     state_digest: str | None = None
     lost_count: int = 0
@@ -156,7 +158,15 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         """The report as `octolog replay --verify --json` prints it."""
         first = self.first_difference
-        totals = ("trees", "open_trees", "causes", "inputs_checked", "dead_letters", "overspent_trees")
+        totals = (
+            "trees",
+            "open_trees",
+            "causes",
+            "inputs_checked",
+            "dead_letters",
+            "checkpoints",
+            "overspent_trees",
+        )
         return {
             "ok": self.ok,
             "partitions": [_plain(p) for p in self.partitions],

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from octolog.domain.errors import NotFound
 from octolog.ports import LogReader, LogRecord, Positions, Progress
 from streams.replay.dead_letters import DeadLetters
+from streams.replay.hash_pass import HashesReport, verify_hashes
 from streams.replay.one_partition import Ends, PartitionCheck
 from streams.replay.registry_history import RegistryHistory
 from streams.replay.report import PartitionReport, Report
+from streams.replay.shares import Told, ask_partitions, in_processes
 from streams.replay.source import Source
 from streams.topics import ARMS, DEAD_LETTERS, INPUTS, TASKS
 
 __all__ = ["verify"]
-
-_Told = Callable[[int, int], None]
-"""Called with a partition and the facts checked in it."""
 
 
 def verify(
@@ -36,6 +33,7 @@ def verify(
 ) -> Report:
     """Decide every fact again from its cause, compare byte for byte, and account for every input.
 
+    Before that, hashes, chains, positions and checkpoints are checked from the bytes alone (`verify_hashes`).
     Each fact's bytes hold its link, the hash of the fact before and its own hash: equal bytes prove all of
     them. The work on a partition ends at the first fact that differs, because what follows hangs on it.
 
@@ -54,11 +52,7 @@ def verify(
     """
     started_s = time.monotonic()
     ends = _ends(source, until, committed)
-    there = sorted(number for topic, number in ends.ends if topic == TASKS)
-    wanted = there if partitions is None else sorted(set(partitions))
-    strange = [number for number in wanted if number not in there]
-    if strange:
-        raise NotFound(f"{TASKS} has no partition {strange[0]}; it has {len(there)}")
+    wanted = ask_partitions(ends.ends, partitions)
     total = sum(ends.ends[TASKS, number] for number in wanted)
     counts: dict[int, int] = {}
 
@@ -67,14 +61,31 @@ def verify(
         if progress is not None:
             progress(sum(counts.values()), total)
 
-    if processes > 1 and len(wanted) > 1:
-        reports = _in_processes(source, wanted, ends, tell, min(processes, len(wanted)))
-    else:
-        reports = check_partitions(source, wanted, ends, tell)
-    return Report(tuple(sorted(reports, key=lambda r: r.partition)), time.monotonic() - started_s)
+    hashes = verify_hashes(source, partitions=wanted, until=until, processes=processes)
+    reports = in_processes(partial(check_partitions, ends=ends), source, wanted, tell, processes)
+    _take_in(hashes, reports)
+    return Report(tuple(reports), time.monotonic() - started_s)
 
 
-def check_partitions(source: Source, partitions: list[int], ends: Ends, tell: _Told) -> list[PartitionReport]:
+def _take_in(hashes: HashesReport, reports: list[PartitionReport]) -> None:
+    """Add what the hashes alone tell; where deciding again finds a fault too, it says more of it."""
+    by_number = {report.partition: report for report in reports}
+    for said in hashes.partitions:
+        report = by_number[said.partition]
+        report.checkpoints = said.checkpoints
+        found = {difference.offset for difference in report.differences if difference.topic == TASKS}
+        if said.difference is not None and said.difference.offset < min(
+            found, default=said.difference.offset + 1
+        ):
+            report.add_difference(said.difference)
+    if reports and reports[0].partition == 0:  # what is about no partition is told once
+        for fault in hashes.faults:
+            reports[0].add_difference(fault)
+
+
+def check_partitions(
+    source: Source, partitions: list[int], tell: Told, *, ends: Ends
+) -> list[PartitionReport]:
     """Check some partitions, one after the other, in this process."""
     codec = source.codec()
     letters, registry = DeadLetters(codec), RegistryHistory(codec)
@@ -99,28 +110,6 @@ def check_partitions(source: Source, partitions: list[int], ends: Ends, tell: _T
         for difference in of_registry.differences:
             reports[0].add_difference(difference)
     return reports
-
-
-def _in_processes(
-    source: Source, partitions: list[int], ends: Ends, tell: _Told, processes: int
-) -> list[PartitionReport]:
-    reports: list[PartitionReport] = []
-    context = multiprocessing.get_context("spawn")  # a fork would inherit the threads of open Kafka clients
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        waiting = {pool.submit(_one_share, source, [number], ends) for number in partitions}
-        for done in as_completed(waiting):
-            for report in done.result():
-                tell(report.partition, report.facts)
-                reports.append(report)
-    return reports
-
-
-def _one_share(source: Source, partitions: list[int], ends: Ends) -> list[PartitionReport]:
-    return check_partitions(source, partitions, ends, _silent)
-
-
-def _silent(_: int, __: int) -> None:
-    """Progress is told by the process that waits."""
 
 
 def _ends(source: Source, until: Positions | None, committed: Positions | None) -> Ends:

@@ -176,18 +176,25 @@ class Answering(threading.Thread):
         self._publisher, self._codec = connection.publisher(), connection.codec()
         self._reader = connection.reader()
         self._over = threading.Event()
+        self._failure: BaseException | None = None
         register(connection, arm_id)
         self.start()
 
     def run(self) -> None:
         while not self._over.is_set():
-            with suppress(Unavailable):
+            try:
                 self._follow()
+            except Unavailable:
+                time.sleep(0.1)
+            except BaseException as error:
+                self._failure = error
+                raise
 
     def finish(self) -> None:
-        """Answer nothing more."""
+        """Answer nothing more; what ended it before fails the test."""
         self._over.set()
         self.join(WAIT_S)
+        assert self._failure is None, f"the answering arm died of {self._failure!r}"
 
     def _follow(self) -> None:
         for batch in self._reader.read(dict.fromkeys(self._reader.ends([self._topic]), 0)):
@@ -245,16 +252,27 @@ class Facts:
         self._next = ends
         return self.ledger
 
-    def wait_until_over(self, roots: Iterable[str], timeout_s: float = WAIT_S) -> Ledger:
-        """Return once all these trees have an outcome."""
+    def wait_until_over(
+        self, roots: Iterable[str], timeout_s: float = WAIT_S, *, tell: Callable[[], str] = str
+    ) -> Ledger:
+        """Return once all these trees have an outcome; `tell` adds to the reason when they have none."""
         wanted = list(roots)
+        unavailable = ""
 
         def over() -> bool:
-            with suppress(Unavailable):
+            nonlocal unavailable
+            try:
                 return not self.read().lost(wanted)
+            except Unavailable as error:
+                unavailable = f"{time.monotonic():.1f}: {error}"
             return False
 
-        assert wait_until(over, timeout_s, pause_s=0.1), f"no outcome: {self.ledger.lost(wanted)[:5]}"
+        if not wait_until(over, timeout_s, pause_s=0.1):
+            lost = self.ledger.lost(wanted)
+            raise AssertionError(
+                f"{len(lost)} of {len(wanted)} trees have no outcome after {timeout_s:.0f} s, first {lost[:5]}; "
+                f"{self.ledger.told(lost)}; last trouble in reading: {unavailable or 'none'}\n{tell()}"
+            )
         return self.ledger
 
 

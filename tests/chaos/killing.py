@@ -34,10 +34,16 @@ class Killer:
         self._owned: dict[str, frozenset[int]] = {}
         self.kills: Counter[str] = Counter()
 
-    def run(self, seconds: float, mean_gap_s: float) -> None:
-        """Kill for so long; the pauses in between are random, never shorter than a third of their mean."""
-        until_s = time.monotonic() + seconds
-        while time.monotonic() < until_s:
+    def run(self, seconds: float, mean_gap_s: float, *, at_least: int = 0) -> None:
+        """Kill for so long; the pauses in between are random, never shorter than a third of their mean.
+
+        A slow machine takes its time to bring victims back: there it goes on until so many have died, for five
+        times as long at most.
+        """
+        began_s = time.monotonic()
+        while (spent_s := time.monotonic() - began_s) < seconds or (
+            self.kills.total() < at_least and spent_s < 5 * seconds
+        ):
             time.sleep(mean_gap_s / 3 + self._rng.expovariate(1.5 / mean_gap_s))
             kind = self._rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
             before = self.kills.total()

@@ -29,6 +29,7 @@ class Ledger:
         settled: Ends by attempt.
         rejected: Codes of refused requests by root.
         lost_attempts: Attempts whose lease ran out.
+        failures: Why tasks and attempts of each root failed, in order, one line each.
         gaps: Trees whose facts are not numbered 0, 1, 2, ...
     """
 
@@ -40,6 +41,7 @@ class Ledger:
     settled: Counter[str] = field(default_factory=Counter)
     rejected: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     lost_attempts: int = 0
+    failures: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     gaps: list[str] = field(default_factory=list)
     _seq: Counter[str] = field(default_factory=Counter)
 
@@ -62,6 +64,14 @@ class Ledger:
             case f.AttemptEnded():
                 self.settled[fact.attempt_id] += 1
                 self.lost_attempts += fact.outcome in (f.Outcome.LOST, f.Outcome.TIMED_OUT)
+                if fact.outcome is not f.Outcome.SUCCESS:
+                    self.failures[root_id].append(
+                        f"{fact.at_ms} {fact.attempt_id}: {fact.outcome} {fact.error_code} {fact.error}"
+                    )
+            case f.TaskFailed():
+                self.failures[root_id].append(
+                    f"{fact.at_ms} {fact.task_id} failed: {fact.code} {fact.message}"
+                )
             case f.RequestRejected():
                 self.rejected[root_id].append(fact.code)
             case _:
@@ -77,6 +87,16 @@ class Ledger:
     def unsettled(self) -> list[str]:
         """Attempts that hold an allowance."""
         return [attempt for attempt in self.assigned if not self.settled[attempt]]
+
+    def told(self, roots: Iterable[str]) -> str:
+        """How far these trees are, in one line."""
+        wanted = set(roots)
+        submitted = sum(root in wanted for root in self.submitted)
+        open_attempts = len(self.unsettled())
+        return (
+            f"{submitted} of these are submitted; of {len(self.assigned)} attempts {open_attempts} are unsettled, "
+            f"{self.lost_attempts} ran out; {self.facts} facts"
+        )
 
     def lost(self, roots: Iterable[str]) -> list[str]:
         """Roots that have no outcome."""

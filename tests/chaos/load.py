@@ -11,12 +11,14 @@ from typing import Any
 
 from octolog.app.connection import Connection
 from octolog.domain.contract import SubmitTask
-from octolog.domain.values import Limits
+from octolog.domain.values import Limits, RetryPolicy
 from octolog.ports import LogRecord
 from octolog.testing import cancel, step, submit
 from streams.topics import CONTRACTS
 
 NOOP = ("noop",)
+PATIENT = RetryPolicy(max_attempts=50, base_ms=100, cap_ms=1_000)
+"""Arms are killed on purpose, and each death costs what they hold an attempt: three would not always do."""
 
 
 @dataclass(slots=True)
@@ -39,7 +41,7 @@ class Sent:
 
 
 def atomic(root: str) -> SubmitTask:
-    return submit(root, required_capabilities=NOOP)
+    return submit(root, required_capabilities=NOOP, retry=PATIENT)
 
 
 def chain(root: str) -> SubmitTask:
@@ -48,19 +50,21 @@ def chain(root: str) -> SubmitTask:
         step("second", "first", required_capabilities=NOOP),
         step("third", "second", required_capabilities=NOOP),
     )
-    return submit(root, steps=steps)
+    return submit(root, steps=steps, retry=PATIENT)
 
 
 def parallel(root: str) -> SubmitTask:
     steps = [step(f"part-{n}", required_capabilities=NOOP) for n in range(3)]
-    return submit(root, steps=(*steps, step("join", "part-0", "part-2", required_capabilities=NOOP)))
+    return submit(
+        root, steps=(*steps, step("join", "part-0", "part-2", required_capabilities=NOOP)), retry=PATIENT
+    )
 
 
 def budgeted(root: str) -> SubmitTask:
     """Its steps share limits, so that some must wait until others settle."""
     limits = Limits(max_tokens=1_000, max_time_ms=3_600_000, max_cost_micros=50_000, max_llm_calls=4)
     steps = tuple(step(f"part-{n}", required_capabilities=NOOP) for n in range(3))
-    return submit(root, steps=steps, budget=limits)
+    return submit(root, steps=steps, budget=limits, retry=PATIENT)
 
 
 KINDS = {"atomic": atomic, "chain": chain, "parallel": parallel, "budgeted": budgeted}

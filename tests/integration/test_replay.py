@@ -31,7 +31,7 @@ from streams.kafka.positions import committed
 from streams.kafka.publisher import KafkaPublisher
 from streams.kafka.reader import KafkaLogReader
 from streams.kafka.schema_topic import KafkaSchemaTopic
-from streams.replay import KafkaSource, rebuild, state_at, verify
+from streams.replay import KafkaSource, rebuild, state_at, verify, verify_hashes
 from streams.runner import GROUP, TaskWorker, WorkerSettings
 from streams.topics import ARMS, ASSIGNMENTS, CONTRACTS, INPUTS, RESOURCES, RESULTS, TASKS
 
@@ -208,11 +208,17 @@ def test_several_processes_find_the_same(node: Node) -> None:
 
 
 def test_folding_comes_to_the_state_that_deciding_again_does(node: Node) -> None:
-    with closing(KafkaLogReader(node.config)) as reader:
-        folded = rebuild(reader, node.codec)
+    folded = rebuild(_source(node), processes=2)
     report = verify(_source(node))
     assert [p.digest for p in folded.partitions] == [p.state_digest for p in report.partitions]
     assert folded.to_json()["trees"] == {"COMPLETED": TREES}
+
+
+def test_hashes_alone_are_right_in_one_process_and_in_several(node: Node) -> None:
+    one, two = (verify_hashes(_source(node), processes=count) for count in (1, 2))
+    assert one.ok
+    assert one.facts == verify(_source(node)).facts > 0
+    assert two.partitions == one.partitions
 
 
 def test_a_fact_written_by_another_hand_is_found(node: Node) -> None:
@@ -228,3 +234,10 @@ def test_a_fact_written_by_another_hand_is_found(node: Node) -> None:
     assert first is not None
     assert (first.partition, first.kind) == (view.partition, "repeated")
     assert first.offset >= ends[TASKS, view.partition] - 1
+    by_hashes = verify_hashes(_source(node)).first_difference
+    assert by_hashes is not None
+    assert (by_hashes.partition, by_hashes.offset, by_hashes.kind) == (
+        first.partition,
+        first.offset,
+        first.kind,
+    )

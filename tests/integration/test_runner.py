@@ -17,8 +17,10 @@ from deploy.kafka import EmbeddedKafka
 from octolog.app.connection import Connection
 from octolog.app.processes import wait_until
 from octolog.app.verification import verify_log
+from octolog.domain.assignment import AttemptAssignment
 from octolog.domain.contract import SubmitTask
-from octolog.testing import step, submit
+from octolog.testing import step, submit, success
+from streams.topics import RESULTS
 from tests.chaos.engine import (
     Answering,
     Facts,
@@ -218,9 +220,32 @@ def test_a_broker_that_stands_still_for_a_while_loses_and_doubles_nothing(
     finally:
         os.kill(running.pid, signal.SIGCONT)
     send(log, commands[30:])
-    ledger = Facts(log).wait_until_over(roots_of(commands), 90)
+    ledger = Facts(log).wait_until_over(roots_of(commands), 90, tell=processor.output)
     assert processor.process.poll() is None, processor.output()
     check_all(log, ledger, arm, commands)
+
+
+def test_a_result_that_came_while_no_worker_ran_counts_although_the_lease_is_over(
+    log: Connection, processors: ProcessorsUnderTest
+) -> None:
+    arm_id = f"silent-{uuid4().hex[:8]}"
+    lease_s = 1.0
+    register(log, arm_id)
+    first = processors.start(lease_ms=int(lease_s * 1_000))
+    first.wait_for()
+    handed: list[AttemptAssignment] = []
+    answering = Answering(log, arm_id, handed.append)
+    try:
+        send(log, [submit(f"{arm_id}-0", required_capabilities=(arm_id,))])
+        assert wait_until(lambda: bool(handed), 60), first.output()
+    finally:
+        first.kill()
+        answering.finish()
+    time.sleep(lease_s)
+    send(log, [success(handed[-1])], RESULTS)
+    second = processors.start(lease_ms=int(lease_s * 1_000))
+    ledger = Facts(log).wait_until_over([f"{arm_id}-0"], tell=second.output)
+    assert ledger.outcomes[f"{arm_id}-0"] == ["TaskCompleted"]
 
 
 def test_what_waits_for_an_arm_goes_on_when_the_arm_came_while_no_worker_ran(

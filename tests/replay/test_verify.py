@@ -67,7 +67,7 @@ def test_any_history_is_found_right(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_deciding_again_and_folding_come_to_one_state(seed: int) -> None:
     world = wander(seed, actions=120)
-    folded = rebuild(world.source.reader(), world.codec)
+    folded = rebuild(world.source)
     assert folded.partitions[0].digest == _verified(world).partitions[0].state_digest
 
 

@@ -33,21 +33,21 @@ def _edit(world: World, index: int, record: LogRecord) -> None:
 
 
 def test_trees_are_counted_by_how_they_stand() -> None:
-    found = rebuild(_reader(waiting_for_the_registry()), World().codec)
+    found = rebuild(waiting_for_the_registry().source)
     assert found.to_json()["trees"] == {"COMPLETED": 2, "OPEN": 1}
     assert found.to_json()["open_trees"] == 1
     assert found.facts == len(waiting_for_the_registry().facts())
 
 
 def test_two_replays_come_to_one_digest() -> None:
-    first, second = (rebuild(_reader(tell()), World().codec) for tell in (plan_by_an_arm, plan_by_an_arm))
+    first, second = (rebuild(tell().source) for tell in (plan_by_an_arm, plan_by_an_arm))
     assert first.digest == second.digest
 
 
 def test_every_fact_changes_the_digest() -> None:
     world = priority_within_a_window()
     ends = [record.offset + 1 for record in world.records[TASKS, 0]]
-    digests = {rebuild(_reader(world), world.codec, until={(TASKS, 0): end}).digest for end in [0, *ends]}
+    digests = {rebuild(world.source, until={(TASKS, 0): end}).digest for end in [0, *ends]}
     assert len(digests) == len(ends) + 1
 
 
@@ -58,14 +58,14 @@ def test_a_fold_refuses_an_edited_fact() -> None:
     value[-1] ^= 1
     _edit(world, 3, record._replace(value=bytes(value)))
     with pytest.raises(LogCorrupted, match=rf"{TASKS}/0@{record.offset}: the fact was edited"):
-        rebuild(_reader(world), world.codec)
+        rebuild(world.source)
 
 
 def test_a_fold_refuses_a_gap() -> None:
     world = plan_by_an_arm()
     del world.records[TASKS, 0][3]
     with pytest.raises(LogCorrupted, match="fact 4 of the partition, not 3"):
-        rebuild(_reader(world), world.codec)
+        rebuild(world.source)
 
 
 def test_a_tree_is_shown_as_it_is() -> None:

@@ -1,0 +1,370 @@
+"""From a syntax tree to an operator program: everything a schema cannot say is checked here, with its path."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from octolog.domain import json_text
+from octolog.domain.operators import FailurePolicy, Operator, OperatorInput, Program, Role
+from octolog.domain.tasksystem import AccumulationFormat, ASTNode, AtomicTaskSubtype, TaskType
+from octolog.domain.templates import fields
+from octolog.domain.templates.errors import invalid
+from octolog.domain.templates.nodes import TASK, Located, root, shown
+from octolog.domain.values import NO_LIMITS, Limits
+
+MAX_NESTING: Final = 32
+"""Deepest nesting of operators. Source: docs/reference/operators.md."""
+
+MAX_OPERATORS: Final = 20_000
+
+_EVERY: Final = frozenset(
+    {
+        "description",
+        "context_management",
+        "system",
+        "model",
+        "inputs",
+        "manual_xml",
+        "disable_reparsing",
+        "output_format",
+        "acceptance_criteria",
+        "budget",
+        "metadata",
+    }
+)
+_ELEMENTS: Final = {
+    TaskType.ATOMIC: _EVERY | {"instructions"},
+    TaskType.SEQUENTIAL: _EVERY | {"steps"},
+    TaskType.MAP: _EVERY | {"steps", "inner_task"},
+    TaskType.REDUCE: _EVERY | {"initial_value", "inner_task", "reduction_task"},
+}
+_ATTRIBUTES: Final = frozenset({"name", "type"}) | {field.written for field in fields.ROUTING}
+_OF_A_DOCUMENT: Final = frozenset({"name", "version"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Mode:
+    inherit: bool = False
+    accumulate: bool = False
+    keep: AccumulationFormat = AccumulationFormat.FULL_OUTPUT
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where an operator stands in its program.
+
+    Attributes:
+        parent: Place of its parent; -1 at the root.
+        role: What it is to its parent.
+        name: The name it has when its document gives none; empty at the root.
+        depth: How many operators deep, from 1.
+        parent_type: Its parent's type; UNKNOWN at the root.
+    """
+
+    parent: int
+    role: Role
+    name: str
+    depth: int
+    parent_type: TaskType
+
+
+def program_of(tree: ASTNode) -> Program:
+    """The program that a syntax tree of operators stands for.
+
+    Raises:
+        DocumentRefused: VALIDATION_ERROR, with the path of the first thing that is wrong.
+    """
+    reader = _Reader()
+    reader.operator(root(tree), _Place(-1, Role.ROOT, "", 1, TaskType.UNKNOWN))
+    return tuple(reader.operators)
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.operators: list[Operator] = []
+
+    def operator(self, task: Located, place: _Place) -> str:
+        """Append an operator and all below it; returns its name."""
+        kind = self._kind(task, place)
+        elements = _elements(task, kind)
+        attributes = _attributes(task, kind, place)
+        mode = _mode(elements, attributes)
+        name = _name(task, attributes, place)
+        inputs, arguments = _inputs(elements, kind)
+        index = len(self.operators)
+        self.operators.append(
+            Operator(
+                name=name,
+                parent=place.parent,
+                role=place.role,
+                type=kind,
+                inputs=inputs,
+                inherit_context=mode.inherit,
+                accumulate_data=mode.accumulate,
+                accumulation_format=mode.keep,
+                **_settings(task, kind, elements, attributes),
+            )
+        )
+        self._children(elements, arguments, kind, _Place(index, Role.STEP, "", place.depth + 1, kind))
+        return name
+
+    def _kind(self, task: Located, place: _Place) -> TaskType:
+        kind = task.node.operator_type
+        if "@type" in {child.type for child in task.node.children}:
+            raise invalid(f"{task.at}/@type", f"{shown(task.attributes()['type'])} is no type of task")
+        if kind is TaskType.UNKNOWN or task.is_template:
+            raise invalid(
+                task.at, "a task within an operator document needs a type and begins with its description"
+            )
+        if place.depth > MAX_NESTING:
+            raise invalid(task.at, f"nests deeper than {MAX_NESTING} tasks")
+        if len(self.operators) >= MAX_OPERATORS:
+            raise invalid(task.at, f"is one too many: at most {MAX_OPERATORS} tasks")
+        return kind
+
+    def _children(
+        self,
+        elements: dict[str, Located],
+        arguments: list[tuple[str, Located]],
+        kind: TaskType,
+        place: _Place,
+    ) -> None:
+        children = [(Role.ARGUMENT, name, task) for name, task in arguments]
+        if "steps" in elements:
+            steps = elements["steps"].items(TASK)
+            children += [(Role.STEP, f"step-{number}", task) for number, task in enumerate(steps, 1)]
+        for element, role in (("inner_task", Role.INNER), ("reduction_task", Role.REDUCTION)):
+            if element in elements:
+                children.append((role, element.removesuffix("_task"), _only(elements[element])))
+        taken: set[str] = set()
+        for role, default, task in children:
+            child = _Place(place.parent, role, default, place.depth, kind)
+            name = self.operator(task, child)
+            if name in taken:
+                raise invalid(task.at, f"{shown(name)} is the name of another task beside it")
+            taken.add(name)
+
+
+def _only(element: Located) -> Located:
+    tasks = element.items(TASK)
+    if len(tasks) > 1:
+        raise invalid(tasks[1].at, "is one too many: there is exactly one")
+    return tasks[0]
+
+
+def _elements(task: Located, kind: TaskType) -> dict[str, Located]:
+    elements = task.parts()
+    allowed = _ELEMENTS[kind]
+    for name, element in elements.items():
+        if name not in allowed:
+            raise invalid(element.at, f"does not belong to {_a(kind)} task")
+    if kind is TaskType.SEQUENTIAL and "steps" not in elements:
+        raise invalid(task.at, "a sequential task needs steps, at least one")
+    if kind is TaskType.MAP and len(elements.keys() & {"steps", "inner_task"}) != 1:
+        raise invalid(task.at, "a map task needs either steps or an inner_task")
+    if kind is TaskType.REDUCE and not {"inner_task", "reduction_task"} <= elements.keys():
+        raise invalid(task.at, "a reduce task needs an inner_task and a reduction_task")
+    return elements
+
+
+def _attributes(task: Located, kind: TaskType, place: _Place) -> dict[str, str]:
+    attributes = task.attributes()
+    allowed = set(_ATTRIBUTES)
+    if kind is TaskType.ATOMIC:
+        allowed.add("subtype")
+    if kind is TaskType.MAP:
+        allowed.add("on_failure")
+    if place.role is Role.ROOT:
+        allowed |= _OF_A_DOCUMENT
+    for name in attributes:
+        if name not in allowed:
+            raise invalid(f"{task.at}/@{name}", f"does not belong to {_a(kind)} task here")
+    is_subtask = attributes.get("subtype") == "subtask"
+    if is_subtask and place.parent_type is TaskType.REDUCE and place.role is not Role.ARGUMENT:
+        raise invalid(
+            f"{task.at}/@subtype",
+            "a subtask inherits nothing, so it cannot be the inner or reduction task of a reduce",
+        )
+    return attributes
+
+
+def _mode(elements: dict[str, Located], attributes: dict[str, str]) -> _Mode:
+    if "context_management" not in elements:
+        return _Mode()
+    block = elements["context_management"]
+    found = block.parts()
+    known = {"inherit_context", "accumulate_data", "accumulation_format"}
+    for name, element in found.items():
+        if name not in known:
+            raise invalid(element.at, "does not belong here")
+    for name in ("inherit_context", "accumulate_data"):
+        if name not in found:
+            raise invalid(block.at, f"needs {name}")
+    keep = found.get("accumulation_format")
+    mode = _Mode(
+        fields.truth(found["inherit_context"].content, found["inherit_context"].at),
+        fields.truth(found["accumulate_data"].content, found["accumulate_data"].at),
+        AccumulationFormat.FULL_OUTPUT if keep is None else fields.accumulation_format(keep.content, keep.at),
+    )
+    if mode.inherit and mode.accumulate:
+        raise invalid(block.at, "inherit_context and accumulate_data exclude each other")
+    if mode.inherit and attributes.get("subtype") == "subtask":
+        raise invalid(
+            found["inherit_context"].at, "a subtask starts with a context of its own; it inherits none"
+        )
+    return mode
+
+
+def _name(task: Located, attributes: dict[str, str], place: _Place) -> str:
+    given = attributes.get("name")
+    if given is not None and place.role is not Role.ARGUMENT:
+        fields.name(given, f"{task.at}/@name")
+    if place.role is Role.ROOT:
+        return ""  # a document's name is no part of its program
+    if place.role is Role.ARGUMENT and given not in (None, place.name):
+        raise invalid(f"{task.at}/@name", f"the task of an input bears its name, {shown(place.name)}")
+    return given or place.name
+
+
+def inputs_of(
+    element: Located, *, tasks: bool
+) -> tuple[tuple[OperatorInput, ...], list[tuple[str, Located]]]:
+    """The inputs in an element, and the tasks among them by input name.
+
+    Args:
+        element: `inputs`.
+        tasks: Whether an input may be bound to a variable or a task.
+
+    Raises:
+        DocumentRefused: VALIDATION_ERROR.
+    """
+    found: dict[str, OperatorInput] = {}
+    arguments: list[tuple[str, Located]] = []
+    for item in element.items("input"):
+        attributes = item.attributes()
+        if "name" not in attributes:
+            raise invalid(item.at, "needs a name")
+        name = fields.input_name(attributes.pop("name"), f"{item.at}/@name")
+        if name in found:
+            raise invalid(item.at, f"{shown(name)} is the name of another input")
+        variable = attributes.pop("from", None)
+        inner = list(item.elements())
+        _check_input(item, variable, inner, tasks=tasks)
+        if attributes:
+            raise invalid(f"{item.at}/@{next(iter(attributes))}", "does not belong to an input")
+        found[name] = OperatorInput(name, "" if inner else item.content, variable or "")
+        arguments += [(name, task) for task in inner]
+    return tuple(found.values()), arguments
+
+
+def _check_input(item: Located, variable: str | None, inner: list[Located], *, tasks: bool) -> None:
+    if not tasks and (variable is not None or inner):
+        raise invalid(item.at, "an input of a template holds a text and nothing else")
+    if variable == "":
+        raise invalid(f"{item.at}/@from", "names no variable")
+    if len(inner) > 1 or (inner and inner[0].node.type != TASK):
+        raise invalid(inner[-1].at, "does not belong here; an input holds at most one task")
+    if (variable is not None) + bool(inner) + bool(item.content.strip() if inner else item.content) > 1:
+        raise invalid(item.at, "has more than one source: a text, from, or a task")
+
+
+def _inputs(
+    elements: dict[str, Located], kind: TaskType
+) -> tuple[tuple[OperatorInput, ...], list[tuple[str, Located]]]:
+    if "inputs" not in elements:
+        return (), []
+    inputs, arguments = inputs_of(elements["inputs"], tasks=True)
+    if arguments and kind is TaskType.SEQUENTIAL:
+        raise invalid(arguments[0][1].at, "an input of a sequential task cannot be a task; make it a step")
+    return inputs, arguments
+
+
+def _settings(
+    task: Located, kind: TaskType, elements: dict[str, Located], attributes: dict[str, str]
+) -> dict[str, Any]:
+    """Everything that is a text or a number."""
+    found: dict[str, Any] = {
+        "subtype": AtomicTaskSubtype.NONE,
+        "on_failure": FailurePolicy.FAIL_FAST,
+        "goal": _text(elements, "description"),
+        "instructions": _text(elements, "instructions"),
+        "system": _text(elements, "system"),
+        "initial_value": _text(elements, "initial_value"),
+        "budget": _budget(elements.get("budget")),
+        "acceptance_criteria": _criteria(elements.get("acceptance_criteria")),
+        "metadata_json": _metadata(task),
+    }
+    if kind is TaskType.ATOMIC:
+        found["subtype"] = fields.subtype(attributes.get("subtype", "standard"), f"{task.at}/@subtype")
+    if kind is TaskType.MAP:
+        policy = attributes.get("on_failure", "collect")
+        fields.one_of(("fail_fast", "collect"))(policy, f"{task.at}/@on_failure")
+        found["on_failure"] = FailurePolicy(policy.upper())
+    if "model" in elements:
+        found["model"] = fields.model(elements["model"].content, elements["model"].at)
+    if "output_format" in elements:
+        found["output_type"] = _output_type(elements["output_format"])
+    for element, name in (("manual_xml", "is_manual_xml"), ("disable_reparsing", "disable_reparsing")):
+        if element in elements:
+            found[name] = fields.truth(elements[element].content, elements[element].at)
+    for field in fields.ROUTING:
+        if field.written in attributes:
+            found[field.name] = field.read(attributes[field.written], f"{task.at}/@{field.written}")
+    return found
+
+
+def _text(elements: dict[str, Located], name: str) -> str:
+    return elements[name].content if name in elements else ""
+
+
+def _output_type(element: Located) -> str:
+    attributes = element.attributes()
+    if "type" not in attributes:
+        raise invalid(element.at, "needs a type")
+    return fields.one_of(fields.OUTPUT_TYPES)(attributes["type"], f"{element.at}/@type")
+
+
+def _criteria(element: Located | None) -> tuple[str, ...]:
+    if element is None:
+        return ()
+    found = tuple(item.content for item in element.items("criterion"))
+    if len(found) > fields.MAX_CRITERIA:
+        raise invalid(element.at, f"{len(found)} criteria; at most {fields.MAX_CRITERIA}")
+    return found
+
+
+def _budget(element: Located | None) -> Limits:
+    if element is None:
+        return NO_LIMITS
+    attributes = element.attributes()
+    values = {
+        field.name: field.read(attributes.pop(field.written), f"{element.at}/@{field.written}")
+        for field in fields.LIMITS
+        if field.written in attributes
+    }
+    if attributes:
+        raise invalid(f"{element.at}/@{next(iter(attributes))}", "is no limit")
+    return Limits(**values)
+
+
+def _metadata(task: Located) -> str:
+    text = task.node.metadata_json
+    if text == "{}":
+        return text
+    try:
+        json_text.parse(text)  # bounds the nesting and refuses NaN
+        value = json.loads(text)
+        canonical = json.dumps(
+            value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        )
+    except ValueError as error:
+        raise invalid(f"{task.at}/metadata", f"is no JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise invalid(f"{task.at}/metadata", "must be a JSON object")
+    return canonical
+
+
+def _a(kind: TaskType) -> str:
+    return f"an {kind.lower()}" if kind is TaskType.ATOMIC else f"a {kind.lower()}"

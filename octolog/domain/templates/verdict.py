@@ -1,0 +1,132 @@
+"""Verdicts on documents, as seed B words them: what is valid, what is only worth a warning, and where the fault is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from octolog.domain.tasksystem import TemplateValidation, ValidationResult, XMLValidation
+from octolog.domain.templates.document import Document, empty_inputs
+from octolog.domain.templates.errors import DocumentRefused, invalid
+from octolog.domain.values import TaskError, TaskErrorType
+
+NOT_EXPECTED: Final = "is not expected here"
+"""How the schema's message on an element in the wrong place begins."""
+
+_OF_INPUTS: Final = re.compile(r"/inputs(/input(\[\d+\])?(/@\w+)?)?$")
+_OF_MODEL: Final = re.compile(r"/model(\[\d+\])?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What there is to say about a document.
+
+    Attributes:
+        xml: Whether it is XML that follows the schema.
+        template: Whether its structure, models and inputs are right.
+        errors: Why not, as the task system's errors; empty when it is valid.
+        document: What it says; None when it is not valid.
+    """
+
+    xml: XMLValidation
+    template: TemplateValidation
+    errors: tuple[TaskError, ...]
+    document: Document | None
+
+    @property
+    def valid(self) -> bool:
+        """True when nothing is wrong with it."""
+        return not self.errors
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is worth a look; never decides."""
+        return self.template.result.warnings
+
+    def required(self) -> Document:
+        """The document.
+
+        Raises:
+            DocumentRefused: It is not valid; the first reason.
+        """
+        if self.document is None:
+            raise DocumentRefused(self.errors[0])
+        return self.document
+
+
+def verdict(
+    errors: Sequence[TaskError],
+    *,
+    schema_errors: int,
+    document: Document | None = None,
+    parsed_content_json: str | None = None,
+) -> Verdict:
+    """A verdict from what was found.
+
+    Args:
+        errors: Everything that is wrong, the first first.
+        schema_errors: How many of them the schema found.
+        document: What the document says, as far as it could be read.
+        parsed_content_json: Its syntax tree, canonical JSON; None when it is no XML.
+    """
+    warnings = () if document is None else warnings_of(document)
+    told = tuple(f"{error.type}: {error.path or error.location}: {error.message}" for error in errors)
+    where = (errors[0].path or errors[0].location) if errors else None
+    xml_valid = not any(error.type is TaskErrorType.XML_PARSE_ERROR for error in errors)
+    schema_valid = xml_valid and not schema_errors
+    of_schema = told[:schema_errors] if xml_valid else told
+    xml = XMLValidation(
+        ValidationResult(not of_schema, (), of_schema, where if of_schema else None),
+        xml_valid,
+        schema_valid,
+        parsed_content_json if xml_valid else None,
+    )
+    template = TemplateValidation(
+        ValidationResult(not errors, warnings, told, where),
+        template_valid=xml_valid and all(_is_of_model(error) or _is_of_inputs(error) for error in errors),
+        model_valid=xml_valid and not any(map(_is_of_model, errors)),
+        inputs_valid=xml_valid and not any(map(_is_of_inputs, errors)),
+    )
+    return Verdict(xml, template, tuple(errors), None if errors else document)
+
+
+def model_errors(named: Sequence[tuple[str, str]], known: Collection[str]) -> list[TaskError]:
+    """A VALIDATION_ERROR for each model that nobody knows.
+
+    Args:
+        named: Path and model id of each element `model`.
+        known: Model ids.
+    """
+    return [
+        invalid(
+            path,
+            f"{model[:80]!r} is no known model; name it in OCTOLOG_MODELS if it is one",
+            invalid_model=True,
+        ).error
+        for path, model in named
+        if model not in known
+    ]
+
+
+def warnings_of(document: Document) -> tuple[str, ...]:
+    """What is worth a look in a document that is valid."""
+    return tuple(
+        f"input {given.name!r}{f' of {operator.name!r}' if operator.name else ''} has no text: "
+        "it is empty unless a value is given"
+        for operator, given in empty_inputs(document.program)
+    )
+
+
+def _is_of_model(error: TaskError) -> bool:
+    return bool(error.invalid_model) or (_in_place(error) and _OF_MODEL.search(error.path or "") is not None)
+
+
+def _is_of_inputs(error: TaskError) -> bool:
+    return _in_place(error) and _OF_INPUTS.search(error.path or "") is not None
+
+
+def _in_place(error: TaskError) -> bool:
+    """False for an element where none of its name belongs: a fault of the structure, whatever the element is."""
+    return NOT_EXPECTED not in error.message

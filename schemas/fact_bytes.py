@@ -1,0 +1,201 @@
+"""Facts as bytes: where in the wire value of a fact its hash and its link lie, without decoding it.
+
+A fact is written as its link, what happened, and its hash: so the hash is its last 32 bytes, and the link's
+fields follow the five bytes of the wire header. `read_links` finds them in many values at once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from octolog.domain.chain import HASH_BYTES
+from octolog.domain.errors import UndecodableRecord
+from schemas.blocks import WIRE_HEADER_BYTES
+from schemas.registry import SchemaIds
+
+Bytes: TypeAlias = NDArray[np.uint8]
+Numbers: TypeAlias = NDArray[np.int64]
+Flags: TypeAlias = NDArray[np.bool_]
+
+_LINK: Final = (
+    ("root_task_id", "string"),
+    ("seq", "long"),
+    ("position", "long"),
+    ("cause_topic", "string"),
+    ("cause_offset", "long"),
+    ("registry_offset", "long"),
+    ("rules", "int"),
+    ("window", "int"),
+    ("lease_ms", "long"),
+    ("prev_hash", "fixed"),
+)
+_NUMBERS_BEFORE_PREV: Final = 5
+_MORE: Final = 0x80
+_PADDING: Final = bytes(64)
+_MAX_VARINT_BYTES: Final = 10
+
+
+class FactSchemas:
+    """Which wire headers stand before facts, and the name that enters a fact's hash.
+
+    Args:
+        ids: The registry that the headers' ids are from.
+    """
+
+    def __init__(self, ids: SchemaIds) -> None:
+        self._ids = ids
+        self._known: dict[bytes, bytes] = {}
+
+    def hashed_name(self, header: bytes) -> bytes:
+        """A fact's record name and the zero byte, by its value's first five bytes.
+
+        Raises:
+            UndecodableRecord: When these bytes do not stand before a fact.
+        """
+        known = self._known.get(header)
+        if known is None:
+            known = self._known[header] = self._look_up(header)
+        return known
+
+    def _look_up(self, header: bytes) -> bytes:
+        if len(header) < WIRE_HEADER_BYTES:
+            raise UndecodableRecord(f"{len(header)} bytes are too few for a schema id")
+        if header[0] != 0:
+            raise UndecodableRecord(
+                f"first byte is {header[0]}, not the magic byte 0 of the Confluent wire format"
+            )
+        subject, text = self._ids.by_id(int.from_bytes(header[1:], "big"))
+        schema = json.loads(text)
+        if not _is_fact(schema):
+            raise UndecodableRecord(f"{subject} is no fact")
+        return f"{schema['namespace']}.{schema['name']}\0".encode()
+
+
+class Links(NamedTuple):
+    """What the links of many facts say; rows are valid where `whole` is.
+
+    Attributes:
+        seq: Numbers in their trees.
+        position: Numbers in their partition.
+        root_start: Where each root task id begins in `data`.
+        root_bytes: How long each is.
+        prev: Hashes of the facts before, 32 bytes a row.
+        hash: Hashes written with the facts, 32 bytes a row.
+        whole: False where a link does not end before its value's hash.
+        data: All values, one after the other.
+    """
+
+    seq: Numbers
+    position: Numbers
+    root_start: Numbers
+    root_bytes: Numbers
+    prev: Bytes
+    hash: Bytes
+    whole: Flags
+    data: Bytes
+
+
+def read_links(values: Sequence[bytes]) -> Links:
+    """The links and hashes of facts, by position in their bytes."""
+    data = np.frombuffer(b"".join((*values, _PADDING)), np.uint8)
+    sizes = np.fromiter(map(len, values), np.int64, len(values))
+    ends = np.cumsum(sizes)
+    last = len(data) - len(_PADDING)
+    at = np.minimum(ends - sizes + WIRE_HEADER_BYTES, last)
+    root_bytes, root_start = _number(data, at)
+    at = _inside(root_start, root_bytes, last)
+    seq, at = _number(data, at)
+    position, at = _number(data, at)
+    topic_bytes, at = _number(data, at)
+    at = _inside(at, topic_bytes, last)
+    for _ in range(_NUMBERS_BEFORE_PREV):
+        at = _skip(data, at)
+    hash_start = ends - HASH_BYTES
+    whole = (at + HASH_BYTES <= hash_start) & (root_bytes >= 0) & (topic_bytes >= 0)
+    whole &= root_start + root_bytes < at
+    return Links(
+        seq,
+        position,
+        root_start,
+        root_bytes,
+        _rows(data, np.where(whole, at, 0)),
+        _rows(data, np.maximum(hash_start, 0)),
+        whole,
+        data,
+    )
+
+
+def roots_equal(links: Links, keys: Sequence[bytes]) -> Flags:
+    """Where a root task id is the key beside it."""
+    sizes = np.fromiter(map(len, keys), np.int64, len(keys))
+    equal: Flags = links.whole & (sizes == links.root_bytes)
+    rows = np.flatnonzero(equal & (sizes > 0))
+    if not len(rows):
+        return equal
+    asked = sizes[rows]
+    firsts = np.cumsum(asked) - asked
+    places = np.repeat(links.root_start[rows] - firsts, asked) + np.arange(int(asked.sum()))
+    theirs = np.frombuffer(b"".join([keys[row] for row in rows.tolist()]), np.uint8)
+    equal[rows] = np.logical_and.reduceat(links.data[places] == theirs, firsts)
+    return equal
+
+
+def _number(data: Bytes, at: Numbers) -> tuple[Numbers, Numbers]:
+    """Avro's numbers at some places, and where they end."""
+    first = data[at].astype(np.uint64)
+    coded, after = first & np.uint64(_MORE - 1), at + 1
+    rows = np.flatnonzero(first >= _MORE)
+    for shift in range(7, 7 * _MAX_VARINT_BYTES, 7):
+        if not len(rows):
+            break
+        byte = data[np.minimum(after[rows], len(data) - 1)].astype(np.uint64)
+        coded[rows] |= (byte & np.uint64(_MORE - 1)) << np.uint64(shift)
+        after[rows] += 1
+        rows = rows[byte >= _MORE]
+    signed = (coded >> np.uint64(1)).astype(np.int64) ^ -(coded & np.uint64(1)).astype(np.int64)
+    return signed, np.minimum(after, len(data) - 1)
+
+
+def _skip(data: Bytes, at: Numbers) -> Numbers:
+    """Where the numbers at some places end."""
+    after = at + 1
+    rows = np.flatnonzero(data[at] >= _MORE)
+    for _ in range(_MAX_VARINT_BYTES):
+        if not len(rows):
+            break
+        byte = data[np.minimum(after[rows], len(data) - 1)]
+        after[rows] += 1
+        rows = rows[byte >= _MORE]
+    return np.minimum(after, len(data) - 1)
+
+
+def _inside(start: Numbers, size: Numbers, last: int) -> Numbers:
+    """The end of a text, within the data whatever its length says."""
+    return np.minimum(start + np.clip(size, 0, last), last)
+
+
+def _rows(data: Bytes, at: Numbers) -> Bytes:
+    rows: Bytes = data[at[:, None] + np.arange(HASH_BYTES)]
+    return rows
+
+
+def _is_fact(schema: Any) -> bool:
+    if not isinstance(schema, dict) or schema.get("type") != "record" or "namespace" not in schema:
+        return False
+    fields = schema["fields"]
+    if not fields or fields[0]["name"] != "link" or fields[-1]["name"] != "hash":
+        return False
+    link = fields[0]["type"]
+    if not isinstance(link, dict) or link.get("type") != "record":
+        return False
+    begins = [(field["name"], _kind(field["type"])) for field in link["fields"][: len(_LINK)]]
+    return tuple(begins) == _LINK
+
+
+def _kind(schema: Any) -> str:
+    return str(schema["type"]) if isinstance(schema, dict) else str(schema)

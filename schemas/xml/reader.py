@@ -1,0 +1,126 @@
+"""Documents from XML: strictly where somebody is responsible for them, leniently where a model answered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from octolog.domain.operators import Program
+from octolog.domain.tasksystem import ASTNode
+from octolog.domain.templates.document import Document, document_of
+from octolog.domain.templates.errors import DocumentRefused
+from octolog.domain.templates.reading import program_of
+from octolog.domain.templates.verdict import Verdict, model_errors, verdict
+from octolog.domain.values import TaskError, TaskErrorType
+from schemas.xml.parser import parse
+from schemas.xml.schema import schema_errors
+from schemas.xml.tree import to_ast
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What an atomic task answered.
+
+    Attributes:
+        content: The answer, unchanged.
+        tree: Its syntax tree; None when it is no XML.
+        warnings: Why an answer that looks like XML is none; else empty.
+    """
+
+    content: str
+    tree: ASTNode | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def judge(document: bytes | str, known_models: Collection[str] | None = None) -> Verdict:
+    """Everything there is to say about a document.
+
+    Args:
+        document: XML.
+        known_models: Model ids that exist; None: any name will do.
+    """
+    try:
+        root = parse(document)
+    except DocumentRefused as refused:
+        return verdict([refused.error], schema_errors=0)
+    tree = to_ast(root)
+    of_schema = schema_errors(root)
+    errors: list[TaskError] = list(of_schema)
+    found: Document | None = None
+    if not errors:
+        try:
+            found = document_of(tree)
+        except DocumentRefused as refused:
+            errors.append(refused.error)
+    if known_models is not None:
+        paths = root.getroottree()
+        named = [(paths.getpath(element), (element.text or "").strip()) for element in root.iter("model")]
+        errors += model_errors([pair for pair in named if pair[1]], known_models)
+    return verdict(errors, schema_errors=len(of_schema), document=found, parsed_content_json=_canonical(tree))
+
+
+def read_document(document: bytes | str, known_models: Collection[str] | None = None) -> Document:
+    """What a document says.
+
+    Args:
+        document: XML.
+        known_models: Model ids that exist; None: any name will do.
+
+    Raises:
+        DocumentRefused: XML_PARSE_ERROR with line and column, or VALIDATION_ERROR with the path.
+    """
+    return judge(document, known_models).required()
+
+
+def read_ast(document: bytes | str) -> ASTNode:
+    """The syntax tree of a document that follows the schema.
+
+    Raises:
+        DocumentRefused: XML_PARSE_ERROR or VALIDATION_ERROR.
+    """
+    root = parse(document)
+    for error in schema_errors(root):
+        raise DocumentRefused(error)
+    return to_ast(root)
+
+
+def read_program(document: bytes | str, known_models: Collection[str] | None = None) -> Program:
+    """The program in an operator document, strictly: for what a decomposition gave.
+
+    Raises:
+        DocumentRefused: XML_PARSE_ERROR or VALIDATION_ERROR; a template document is refused, too.
+    """
+    found = read_document(document, known_models)
+    if found.template is not None:
+        program_of(to_ast(parse(document)))  # says what an operator document needs
+    return found.program
+
+
+def read_output(answer: str) -> Output:
+    """What an atomic task answered, leniently: what is no XML is a text, never an error.
+
+    An answer that looks like XML and is none gets a warning.
+    """
+    if not answer.lstrip().startswith("<"):
+        return Output(answer)
+    try:
+        return Output(answer, to_ast(parse(answer.strip())))
+    except DocumentRefused as refused:
+        kind = TaskErrorType.XML_PARSE_ERROR
+        return Output(answer, None, (f"{kind}: {refused.error.location}: {refused.message}; taken as text",))
+
+
+def _canonical(tree: ASTNode) -> str:
+    return json.dumps(_plain(tree), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _plain(node: ASTNode) -> dict[str, object]:
+    plain: dict[str, object] = {"type": node.type, "content": node.content}
+    if node.operator_type != "UNKNOWN":
+        plain["operatorType"] = node.operator_type.lower()
+    if node.children:
+        plain["children"] = [_plain(child) for child in node.children]
+    if node.metadata_json != "{}":
+        plain["metadata"] = node.metadata_json
+    return plain

@@ -1,0 +1,61 @@
+"""Holding a document against `task.xsd`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final, cast
+
+from lxml import etree
+
+from octolog.domain.templates.errors import invalid
+from octolog.domain.templates.verdict import NOT_EXPECTED
+from octolog.domain.values import TaskError
+
+MAX_ERRORS: Final = 20
+"""What is told of one document; the first is the reason, the rest a help."""
+
+_ELEMENT: Final = re.compile(r"^Element '[^']*'(, attribute '(?P<attribute>[^']*)')?: ")
+_ORDER: Final = re.compile(r"This element is not expected(\. Expected is (one of )?\( (?P<wanted>.*) \))?")
+_FACET: Final = re.compile(r"^\[facet '[^']*'\] ")
+_ENDS_AT_ATTRIBUTE: Final = re.compile(r"/@[^/]*$")
+
+
+@cache
+def _schema() -> etree.XMLSchema:
+    path = files("schemas.xml").joinpath("task.xsd")
+    return etree.XMLSchema(etree.fromstring(path.read_bytes()))
+
+
+def schema_errors(root: etree._Element) -> list[TaskError]:
+    """What the schema has against a document: a VALIDATION_ERROR each, with its path; empty when it has nothing."""
+    schema = _schema()
+    if schema.validate(root):
+        return []
+    found: dict[tuple[str, str], TaskError] = {}
+    for entry in cast("Iterable[Any]", schema.error_log):
+        path, message = _path(entry), _message(str(entry.message))
+        # One fault is often told twice: the facet that failed, then that the value is not of its type.
+        if not any(known == path for known, _ in found):
+            found[path, message] = invalid(path, message).error
+        if len(found) == MAX_ERRORS:
+            break
+    return list(found.values())
+
+
+def _path(entry: Any) -> str:
+    path = str(getattr(entry, "path", None) or "/task")
+    match = _ELEMENT.match(str(entry.message))
+    attribute = match["attribute"] if match else None
+    return f"{path}/@{attribute}" if attribute and not _ENDS_AT_ATTRIBUTE.search(path) else path
+
+
+def _message(told: str) -> str:
+    bare = _FACET.sub("", _ELEMENT.sub("", told)).rstrip(".")
+    if (match := _ORDER.fullmatch(bare)) is not None:
+        return NOT_EXPECTED + (
+            f"; expected is {match['wanted'].replace(', ', ' or ')}" if match["wanted"] else ""
+        )
+    return " ".join(f"{bare[:1].lower()}{bare[1:]}".split())[:400]

@@ -234,7 +234,7 @@ class TaskWorker:
         return [number for number, p in self._partitions.items() if p.snapshot_due(now_s, enough)]
 
     def _facts_end(self, number: int) -> int:
-        # The last transaction is settled, and this worker is the partition's only writer: the end is after its last fact.
+        # The last transaction is settled, and only this worker writes here: the end is after its last fact.
         return self._reader.end(TASKS, number)
 
     # The registry, and its dead letters

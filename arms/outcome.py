@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import re
 from hashlib import sha256
 from typing import Any, Final
@@ -16,9 +17,11 @@ from octolog.domain.errors import BudgetRefused, InvalidContract, OctologError
 from octolog.domain.reports import ExecutionResult, ResultStatus
 from octolog.domain.rules import MAX_JSON_BYTES, MAX_PLANNED_STEPS, check_plan
 from octolog.domain.values import Provenance, TaskError
+from octolog.safety import Gate, PiiMode, in_words, screen
 
 __all__ = ["Outcomes", "canonical_json", "sha256_hex"]
 
+_log: Final = logging.getLogger(__name__)
 MAX_DATA_SOURCES: Final = 200
 _MAX_ERROR_CHARS: Final = 1_000
 _WORD_START: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -49,10 +52,15 @@ def sha256_hex(data: bytes) -> str:
 
 
 class Outcomes:
-    """Makes the results of one arm."""
+    """Makes the results of one arm; what must not be in the log is taken out of them here.
 
-    def __init__(self, arm: Arm) -> None:
-        self._arm = arm
+    Args:
+        arm: The arm.
+        pii: What becomes of personal data and secrets: redacted, a failure of the attempt (reject), or let through.
+    """
+
+    def __init__(self, arm: Arm, pii: PiiMode = PiiMode.REDACT) -> None:
+        self._arm, self._pii = arm, pii
         self._command_hash = self._hash_of(arm.command)
 
     def of(
@@ -60,18 +68,42 @@ class Outcomes:
     ) -> ExecutionResult:
         """The result of what the function gave back; a value that cannot be an output is a failure."""
         answer = value if isinstance(value, Answer) else Answer(value)
+        gate = Gate(self._pii)
         try:
-            output = canonical_json(answer.output)
+            output = gate.json("output", canonical_json(answer.output).decode()).encode()
             _check(answer, output)
+            result = self._success(assignment, answer, handler, output, took_ms, ended_ms)
+            result = screen(result, gate, new_ids=False)
         except OctologError as error:
             return self.of_error(assignment, error, handler, took_ms=took_ms, ended_ms=ended_ms)
+        _tell(assignment, gate)
+        return dataclasses.replace(result, output=output.decode())
+
+    def note(self, text: str) -> str:
+        """A note of progress as it may be logged."""
+        return self._lenient().text("note", text)
+
+    def _lenient(self) -> Gate:
+        """For what has to be said whatever it holds: it is redacted where an output would be rejected."""
+        return Gate(PiiMode.OFF if self._pii is PiiMode.OFF else PiiMode.REDACT)
+
+    def _success(
+        self,
+        assignment: AttemptAssignment,
+        answer: Answer,
+        handler: Handler,
+        output: bytes,
+        took_ms: int,
+        ended_ms: int,
+    ) -> ExecutionResult:
+        """All but the output, which has been judged."""
         return ExecutionResult(
             assignment.root_task_id,
             assignment.task_id,
             assignment.attempt_id,
             assignment.arm_id,
             ResultStatus.SUCCESS,
-            output.decode(),
+            "",
             float(answer.confidence),
             took_ms,
             handler.known_tokens,
@@ -92,7 +124,9 @@ class Outcomes:
         code, retryable = _judge(error)
         text = _sayable(" ".join(str(error).split()))
         told = text if isinstance(error, OctologError) and text else f"{type(error).__name__}: {text}"
-        return ExecutionResult(
+        gate = self._lenient()
+        told = gate.text("error", told)  # before it is cut: half a number would not be known for one
+        result = ExecutionResult(
             assignment.root_task_id,
             assignment.task_id,
             assignment.attempt_id,
@@ -108,6 +142,9 @@ class Outcomes:
             retryable=retryable,
             task_error=_task_error(error),
         )
+        result = screen(result, gate, new_ids=False)
+        _tell(assignment, gate)
+        return result
 
     def _provenance(
         self,
@@ -133,6 +170,14 @@ class Outcomes:
         capability = self._arm.capability
         return sha256_hex(
             canonical_json({"arm_id": capability.arm_id, "command": command, "version": capability.version})
+        )
+
+
+def _tell(assignment: AttemptAssignment, gate: Gate) -> None:
+    if gate.counts:
+        what = in_words(gate.counts)
+        _log.warning(
+            "arm %s: redacted from its result of %s: %s", assignment.arm_id, assignment.task_id, what
         )
 
 

@@ -26,6 +26,7 @@ from octolog.domain import (
     values,
 )
 from octolog.domain.chain import Link
+from octolog.domain.templates import records as templates
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -41,6 +42,7 @@ _MODULES: Final = (
     memory,
     tasksystem,
     audit,
+    templates,
 )
 
 
@@ -71,6 +73,7 @@ TOPIC_RECORDS: Final[dict[str, tuple[type[Any], ...]]] = {
     "octolog.episodes": get_args(memory.EpisodeEvent),
     "octolog.snapshots": (upkeep.TreeSnapshot, upkeep.SnapshotCompleted),
     "octolog.dead-letters": (upkeep.DeadLetter,),
+    "octolog.templates": get_args(templates.TemplateEvent),
     "octolog.checkpoints": get_args(audit.AuditEvent),
 }
 """Which records a topic may carry; anything else in it is a dead letter. Every arm's assignment topic

@@ -20,13 +20,14 @@ from arms.builtin.coder import coder
 from arms.builtin.executor import make_executor
 from arms.builtin.judge import judge
 from arms.builtin.planner import planner
-from arms.builtin.retriever import retriever
+from arms.builtin.retriever import make_retriever
 from arms.executor.policy import ExecutorPolicy
 from arms.noop import noop
 
 __all__ = ["BUILTIN", "GROUPS"]
 
 executor = make_executor(ExecutorPolicy())
+retriever = make_retriever()
 
 BUILTIN: Final[Mapping[str, Arm]] = MappingProxyType({
     made.arm_id: made for made in (planner, retriever, executor, coder, judge, noop)

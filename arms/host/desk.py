@@ -23,6 +23,7 @@ from arms.work import Work
 from octolog.domain.assignment import AttemptAssignment, AttemptRevoked
 from octolog.domain.errors import OctologError
 from octolog.domain.reports import ExecutionResult
+from octolog.safety import PiiMode
 
 __all__ = ["Desk"]
 
@@ -38,6 +39,7 @@ class Desk:
         pool: Threads for a sync function.
         model: The model configured, if any.
         on_start: Called with an attempt when it begins.
+        pii: What becomes of personal data and secrets in what it reports.
     """
 
     def __init__(
@@ -47,12 +49,13 @@ class Desk:
         pool: ThreadPoolExecutor,
         model: Model | None,
         on_start: Callable[[Desk, Held], None],
+        pii: PiiMode = PiiMode.REDACT,
     ) -> None:
         self.arm = arm
         self.held: dict[str, Held] = {}
         self.running = 0
         self._outbox, self._pool, self._model, self._on_start = outbox, pool, model, on_start
-        self._outcomes = Outcomes(arm)
+        self._outcomes = Outcomes(arm, pii)
         self._kept = Kept()
         self._queue: list[tuple[int, int, int, Held]] = []
         self._taken = 0
@@ -151,7 +154,7 @@ class Desk:
             config=self.arm.config,
             deadline_s=held.started_s + self._limit_ms(held) / 1000,
         )
-        work = Work(assignment, handler, model=self._model, on_note=_noter(held), loop=self._loop)
+        work = Work(assignment, handler, model=self._model, on_note=self._noter(held), loop=self._loop)
         outcomes = self._outcomes
         try:
             value = await (self.arm.function(work) if self.arm.is_async else self._in_thread(held, work))
@@ -166,6 +169,12 @@ class Desk:
             self._end(held, outcomes.of_error(assignment, error, handler, **_times(held)))
         else:
             self._end(held, outcomes.of(assignment, value, handler, **_times(held)))
+
+    def _noter(self, held: Held) -> Callable[[str], None]:
+        def note(text: str) -> None:
+            held.note = self._outcomes.note(text)[:500]
+
+        return note
 
     def _in_thread(self, held: Held, work: Work) -> asyncio.Future[Any]:
         held.thread = self._pool.submit(self.arm.function, work)
@@ -214,13 +223,6 @@ class Desk:
             trace=held.trace,
             then=arrived,
         )
-
-
-def _noter(held: Held) -> Callable[[str], None]:
-    def note(text: str) -> None:
-        held.note = text[:500]
-
-    return note
 
 
 def _times(held: Held) -> dict[str, int]:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from octolog.safety import PiiMode
+
 
 def _default_instance() -> str:
     return f"{socket.gethostname()}-{os.getpid()}"
@@ -30,6 +32,7 @@ class HostSettings:
         stop_s: How long running attempts may take to finish after SIGTERM, seconds.
         max_held: Attempts held at once, over all arms; reading pauses above it.
         threads: Threads for sync arms, over all arms.
+        pii: What becomes of personal data and secrets in what an arm reports.
         kafka: Properties passed through to the Kafka client, in librdkafka's names, for SASL and TLS.
     """
 
@@ -44,4 +47,5 @@ class HostSettings:
     stop_s: float = 1.5
     max_held: int = 20_000
     threads: int = 32
+    pii: PiiMode = PiiMode.REDACT
     kafka: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

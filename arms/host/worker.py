@@ -145,7 +145,9 @@ class _Host(faust.Service):
 
     async def on_start(self) -> None:
         for arm in self._arms:
-            self._desks[arm.arm_id] = Desk(arm, self._outbox, self._pool, self._model, self._signs.began)
+            self._desks[arm.arm_id] = Desk(
+                arm, self._outbox, self._pool, self._model, self._signs.began, self._settings.pii
+            )
         names = [f"{topics.ASSIGNMENTS_PREFIX}{arm_id}" for arm_id in self._desks]
         await make_topics(self._settings, names)
         await asyncio.to_thread(warm, self._codec, self._arms[0])

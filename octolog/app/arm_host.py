@@ -24,12 +24,14 @@ _REPORT_S: Final = 0.5
 def run_arms(settings: Settings, name: str, state: StateFile) -> None:
     """Host the configured arms until SIGTERM."""
     from arms.host import HostSettings, run_host
+    from octolog.safety import PiiMode
 
     arms = chosen(settings.arms)
     with Connection(settings) as connection:
         host = HostSettings(
             bootstrap_servers=connection.bootstrap_servers,
             slot=f"octolog-{name}",
+            pii=PiiMode(settings.pii),
             kafka=settings.kafka,
         )
         publisher = connection.publisher(background=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import platformdirs
 from pydantic import Field, SecretStr, ValidationError
@@ -32,6 +32,8 @@ class Settings(BaseSettings):
         schema_registry_url: A registry by URL; None: octolog's own `_schemas` topic.
         qdrant_url: A Qdrant server.
         redis_url: A Redis server.
+        embedding_model: Embeds memories: `packaged`, `hashing`, `fastembed:MODEL` or `endpoint:MODEL`; None: the
+            one they are embedded with, `packaged` for the first.
         blob_url: Where large values go.
         llm_base_url: An OpenAI-compatible endpoint.
         llm_model: Model asked there.
@@ -41,6 +43,8 @@ class Settings(BaseSettings):
         window: Attempts one arm may hold from one partition.
         lease_ms: How long an arm may stay silent, milliseconds.
         arms: Which built-in arms the node hosts, by name, comma separated; empty: none.
+        pii: What becomes of personal data and secrets on their way into the log: redact, reject or off.
+        injection: What becomes of a goal that tells its reader to drop its instructions: block or off.
         kafka: librdkafka properties, from `OCTOLOG_KAFKA_SECURITY_PROTOCOL` and the like.
     """
 
@@ -52,6 +56,7 @@ class Settings(BaseSettings):
     schema_registry_url: str | None = None
     qdrant_url: str | None = None
     redis_url: str | None = None
+    embedding_model: str | None = None
     blob_url: str | None = None
     llm_base_url: str | None = None
     llm_model: str | None = None
@@ -61,6 +66,8 @@ class Settings(BaseSettings):
     window: int = Field(default=DEFAULT_WINDOW, ge=1)
     lease_ms: int = Field(default=DEFAULT_LEASE_MS, ge=500)
     arms: str = "review"
+    pii: Literal["redact", "reject", "off"] = "redact"
+    injection: Literal["block", "off"] = "block"
     kafka: dict[str, str] = Field(default_factory=dict)
 
     @classmethod

@@ -145,7 +145,7 @@ class Supervisor:
         pinned = self.settings.model_copy(update={"bootstrap_servers": servers})
         os.environ[NODE_VARIABLE] = pinned.frozen_json()
         kinds = [("processor", f"processor-{slot}") for slot in range(self.settings.processors)]
-        kinds.append(("knowledge", "knowledge"))
+        kinds += [("knowledge", "knowledge"), ("memory", "memory")]
         if self.settings.arms:
             kinds.append(("arms", "arms"))
         self.children = [Child(kind, name) for kind, name in kinds]

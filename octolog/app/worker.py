@@ -19,6 +19,7 @@ from octolog.app.connection import Connection
 from octolog.app.processes import StateFile, Stop, die_with_parent
 from octolog.app.settings import Settings
 from octolog.domain.errors import OctologError
+from octolog.safety.logs import RedactingFormatter, redact_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,6 +108,12 @@ def _knowledge(settings: Settings, name: str, state: StateFile) -> None:
     run_knowledge(settings, name, state, Stop())
 
 
+def _memory(settings: Settings, name: str, state: StateFile) -> None:
+    from octolog.app.memory_service import run_memory
+
+    run_memory(settings, name, state, Stop())
+
+
 def _arms(settings: Settings, name: str, state: StateFile) -> None:
     from octolog.app.arm_host import run_arms
 
@@ -116,17 +123,20 @@ def _arms(settings: Settings, name: str, state: StateFile) -> None:
 _KINDS: Final[dict[str, Callable[[Settings, str, StateFile], None]]] = {
     "processor": _processor,
     "knowledge": _knowledge,
+    "memory": _memory,
     "arms": _arms,
 }
 
 
 def _log_to_stderr() -> None:
-    line = "%(asctime)s %(levelname)s %(name)s %(message)s"
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format=line)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
+            redact_event,
             structlog.processors.JSONRenderer(),
         ],
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),

@@ -14,10 +14,12 @@ _MODULES: Final = (
     "task",
     "arms",
     "replay",
+    "audit",
     "query",
     "dead_letters",
     "operations",
     "projections",
+    "memory",
     "main_job",
 )
 HELP: Final = "Runs LLM agents on an Apache Kafka log: exactly once, and provable."

@@ -169,11 +169,14 @@ def _unexpected(call: Call, error: Exception) -> NoReturn:
 
 def _logged(call: Call) -> Path | None:
     """Append the traceback to the log of the command line; None when there is no such place."""
+    from octolog.safety import redact
+
     try:
         path = call.settings().log_dir / "cli.log"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as log:
-            log.write(f"{datetime.now(UTC).isoformat()} {sys.argv[1:]}\n{traceback.format_exc()}\n")
+            told = redact(f"{sys.argv[1:]}\n{traceback.format_exc()}").text
+            log.write(f"{datetime.now(UTC).isoformat()} {told}\n")
     except (OSError, OctologError):
         return None
     return path

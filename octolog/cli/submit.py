@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from octolog.cli.command import Call, command
-from octolog.cli.output import cell
+from octolog.cli.output import cell, warn
 from octolog.domain.errors import NotFound, Refused
 
 if TYPE_CHECKING:
     from octolog.client import Client
-    from octolog.client.decisions import Outcome, Submitted
+    from octolog.client.decisions import Outcome, Sent, Submitted
 
 WAIT_S = 600.0
 
@@ -43,6 +43,7 @@ def submit(
 
     with Client(call.settings()) as client:
         submitted = client.submit(request, submitted_by=submitted_by)
+        tell_redacted(submitted)
         if wait:
             _finish(call, client, submitted, timeout_s)
         else:
@@ -50,6 +51,19 @@ def submit(
                 _place(submitted),
                 lambda: f"{submitted.task_id} submitted; see `octolog task watch {submitted.task_id}`",
             )
+
+
+def tell_redacted(sent: Sent) -> None:
+    """Say on stderr what was taken out of a request before it was appended."""
+    if sent.redacted:
+        from octolog.safety import in_words
+
+        warn(f"redacted before it was logged: {in_words(sent.redacted)}; see docs/how-to/safety.md")
+
+
+def redacted_document(sent: Sent) -> dict[str, Any]:
+    """The same as JSON: how many of each kind; nothing when nothing was."""
+    return {"redacted": dict(sent.redacted)} if sent.redacted else {}
 
 
 def read_document(file: str, what: str) -> bytes:
@@ -108,4 +122,5 @@ def _place(submitted: Submitted) -> dict[str, Any]:
         "topic": submitted.topic,
         "partition": submitted.partition,
         "offset": submitted.offset,
+        **redacted_document(submitted),
     }

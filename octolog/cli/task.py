@@ -10,6 +10,7 @@ import typer
 
 from octolog.cli.command import Call, command
 from octolog.cli.output import cell, fields, group, table
+from octolog.cli.submit import redacted_document, tell_redacted
 from octolog.domain.errors import InvalidContract, NotFound
 
 if TYPE_CHECKING:
@@ -158,6 +159,7 @@ def _request(call: Call, task_id: str, done: str, ask: Callable[[Client], Sent],
 
     with Client(call.settings()) as client:
         sent = ask(client)
+        tell_redacted(sent)
         decided = client.accepted(sent, timeout_s)
     document = {
         "task_id": task_id,
@@ -165,6 +167,7 @@ def _request(call: Call, task_id: str, done: str, ask: Callable[[Client], Sent],
         "partition": sent.partition,
         "offset": sent.offset,
         "status": done if decided else "requested",
+        **redacted_document(sent),
     }
     waits = f"{task_id}: requested; nothing changed within {timeout_s:g} s (asked before, or no node runs?)"
     call.show(document, lambda: f"{task_id} {done}" if decided else waits)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from octolog.app.connection import Connection
 from octolog.app.settings import Settings, load_settings
 from octolog.client.decisions import Outcome, Sent, Submitted, answer_to, outcome_of
+from octolog.client.memory import TOPIC as MEMORY
+from octolog.client.memory import Remembered, memory_record, oblivion, supersession
 from octolog.client.sender import Letter, Sender
 from octolog.domain.arm import ArmCapability, ArmRegistered, ArmRetired
 from octolog.domain.contract import (
@@ -26,14 +29,17 @@ from octolog.domain.digest import contract_digest
 from octolog.domain.errors import InvalidContract, NotFound, Unavailable
 from octolog.domain.facts import RequestRejected
 from octolog.domain.ids import ArmId, TaskId, is_arm_id
+from octolog.domain.memory import EntityType, MemoryEvent
 from octolog.domain.rules import check_capability, check_command
 from octolog.domain.values import Limits
 from octolog.edge import Request, parse_capability, parse_contract
+from octolog.safety import Counts, Gate, PiiMode, screen
 from streams.kafka.reader import KafkaLogReader
 from streams.topics import ARMS, CONTRACTS
 
-__all__ = ["Client", "NotOver", "Outcome", "Sent", "Submitted"]
+__all__ = ["Client", "NotOver", "Outcome", "Remembered", "Sent", "Submitted"]
 
+Command = TypeVar("Command", bound=ContractCommand)
 Contract = Mapping[str, object] | bytes | str | TaskContract | Request
 """A contract as a mapping or JSON text in seed A's names, as the domain has it, or parsed already."""
 
@@ -46,7 +52,8 @@ class Client:
     """Submits work and asks about it. A context manager; use it from one thread.
 
     Args:
-        to: Which log: settings, or a connection that is open already. None: the settings as found.
+        to: Which log: settings, or a connection that is open already. None: the settings as found. Their `pii`
+            says what becomes of personal data and secrets before anything is produced: redact, reject, or off.
 
     Raises:
         BrokerUnavailable: When there is no cluster to talk to.
@@ -79,7 +86,7 @@ class Client:
             submitted_by: Who asks; None: this user.
 
         Raises:
-            InvalidContract: It breaks a bound; nothing was produced.
+            InvalidContract: It breaks a bound, or is not let into the log; nothing was produced.
             BrokerUnavailable: It is not known to be in the log; the same id may be submitted again.
         """
         return self.submit_many([contract], submitted_by=submitted_by)[0]
@@ -95,7 +102,8 @@ class Client:
         """
         by = submitted_by or self._user
         ready = [self._submission(contract, by) for contract in contracts]
-        places = self._sender.send([Letter(CONTRACTS, command.root_task_id, command) for command, _ in ready])
+        letters = [Letter(CONTRACTS, command.root_task_id, command) for command, _, _ in ready]
+        places = self._sender.send(letters)
         return [
             Submitted(
                 place.root_task_id,
@@ -106,8 +114,9 @@ class Client:
                 command.contract.task_id,
                 minted,
                 contract_digest(command.contract),
+                redacted=redacted,
             )
-            for place, (command, minted) in zip(places, ready, strict=True)
+            for place, (command, minted, redacted) in zip(places, ready, strict=True)
         ]
 
     def cancel(self, root_task_id: str, *, reason: str = "", requested_by: str | None = None) -> Sent:
@@ -160,7 +169,66 @@ class Client:
         """
         if not is_arm_id(arm_id):
             raise InvalidContract("INVALID_CAPABILITY", "arm_id", f"{arm_id[:64]!r} is no arm id")
-        return self._tell_registry(ArmRetired(ArmId(arm_id), reason, retired_by or self._user), ArmId(arm_id))
+        gate = Gate(PiiMode(self._connection.settings.pii))
+        retired = ArmRetired(ArmId(arm_id), gate.text("reason", reason), retired_by or self._user)
+        return replace(self._tell_registry(retired, ArmId(arm_id)), redacted=gate.counts)
+
+    def remember(  # noqa: PLR0913 -- one keyword for each thing a memory has
+        self,
+        content: str,
+        *,
+        entity_type: EntityType | str,
+        source: str,
+        task_id: str,
+        confidence: float,
+        validated: bool,
+        root_task_id: str | None = None,
+        memory_id: str | None = None,
+        tags: Sequence[str] = (),
+        metadata: Mapping[str, object] | None = None,
+    ) -> Remembered:
+        """Put a validated memory into the log; the memory projection makes it searchable.
+
+        Args:
+            content: What is remembered.
+            entity_type: What it is about: task, decision, fact or artifact.
+            source: The arm that found it out.
+            task_id: The task it comes from.
+            confidence: 0.0 to 1.0.
+            validated: What validation said of the result it comes from; False is refused.
+            root_task_id: The tree of that task. None: the task id up to its first slash.
+            memory_id: Its id. None: one that derives from tree, task and content, so that doing it twice is once.
+            tags: For filtering.
+            metadata: Anything that JSON can hold.
+
+        Raises:
+            Refused: It did not pass validation; nothing was produced.
+            InvalidContract: It breaks a bound; nothing was produced.
+            BrokerUnavailable: It is not known to be in the log; the same may be remembered again.
+        """
+        made = memory_record(
+            content,
+            entity_type=entity_type,
+            source=source,
+            task_id=task_id,
+            root_task_id=root_task_id,
+            confidence=confidence,
+            validated=validated,
+            memory_id=memory_id,
+            tags=tags,
+            metadata=metadata or {},
+        )
+        record = screen(made, Gate(PiiMode(self._connection.settings.pii)), block_injection=False)
+        sent = self._tell_memory(record, record.memory.memory_id)
+        return Remembered(record.memory.memory_id, sent)
+
+    def supersede_memory(self, memory_id: str, *, superseded_by: str, reason: str = "") -> Sent:
+        """Say that a newer memory takes an older one's place; the older one is found as of before only."""
+        return self._tell_memory(supersession(memory_id, superseded_by, reason), memory_id)
+
+    def forget_memory(self, memory_id: str, *, reason: str = "", requested_by: str | None = None) -> Sent:
+        """Say that a memory shall no longer be found; it is found as of before only."""
+        return self._tell_memory(oblivion(memory_id, reason, requested_by or self._user), memory_id)
 
     def wait(self, task: Submitted | str, timeout_s: float = 600.0) -> Outcome:
         """Wait until a task is over.
@@ -209,7 +277,7 @@ class Client:
     def _reader(self) -> KafkaLogReader:
         return self._connection.reader()
 
-    def _submission(self, contract: Contract, submitted_by: str) -> tuple[SubmitTask, bool]:
+    def _submission(self, contract: Contract, submitted_by: str) -> tuple[SubmitTask, bool, Counts]:
         if isinstance(contract, TaskContract):
             request = Request(contract, None, minted=False)
         else:
@@ -218,16 +286,27 @@ class Client:
         root_id = task.task_id
         if request.root_task_id is not None or task.parent_task_id is not None:
             root_id = self._tree(task.parent_task_id or root_id, request.root_task_id)
-        command = SubmitTask(root_id, task, submitted_by)
-        check_command(command)
-        return command, request.minted
+        command, redacted = self._screened(SubmitTask(root_id, task, submitted_by))
+        return command, request.minted, redacted
 
     def _tree(self, task_id: str, given: str | None) -> TaskId:
         return self.root_of(task_id) if given is None else TaskId(given)
 
     def _send(self, command: ContractCommand) -> Sent:
-        check_command(command)
-        return self._sender.send([Letter(CONTRACTS, command.root_task_id, command)])[0]
+        screened, redacted = self._screened(command)
+        sent = self._sender.send([Letter(CONTRACTS, screened.root_task_id, screened)])[0]
+        return replace(sent, redacted=redacted)
+
+    def _screened(self, command: Command) -> tuple[Command, Counts]:
+        """The command as it may be logged, checked; and what was taken out of it."""
+        settings = self._connection.settings
+        gate = Gate(PiiMode(settings.pii))
+        screened = screen(command, gate, block_injection=settings.injection == "block")
+        check_command(screened)
+        return screened, gate.counts
+
+    def _tell_memory(self, event: MemoryEvent, memory_id: str) -> Sent:
+        return self._sender.send([Letter(MEMORY, TaskId(memory_id), event)])[0]
 
     def _tell_registry(self, event: ArmRegistered | ArmRetired, arm_id: ArmId) -> Sent:
         return self._sender.send([Letter(ARMS, TaskId(arm_id), event)])[0]

@@ -25,6 +25,7 @@ from octolog.domain.facts import (
 from octolog.domain.ids import TaskId
 from octolog.domain.values import Amounts, BlobRef
 from octolog.ports import LogReader, LogRecord, Positions
+from octolog.safety import NOTHING_FOUND, Counts
 from schemas.codec import Codec, RecordedFact
 from streams.topics import CONTRACTS, TASKS
 
@@ -50,6 +51,7 @@ class Sent:
         partition: Its partition.
         offset: Its offset.
         timestamp_ms: When the broker appended it, milliseconds since the epoch.
+        redacted: What was taken out before it was appended: how many of each kind, never what it was.
     """
 
     root_task_id: TaskId
@@ -57,6 +59,7 @@ class Sent:
     partition: int
     offset: int
     timestamp_ms: int
+    redacted: Counts = field(default_factory=lambda: NOTHING_FOUND, kw_only=True, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

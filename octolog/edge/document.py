@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, BinaryIO, Final, NoReturn, cast
 
 from octolog.domain.errors import InvalidContract
+from octolog.safety import redact
 
 MAX_DOCUMENT_BYTES: Final = 1024 * 1024
 """Longest document that is parsed at all. Source: seed A's largest input, 1 MB."""
@@ -17,6 +18,8 @@ MAX_DEPTH: Final = 100
 """Deepest nesting; every later reader of the log has to get over it too."""
 
 _SHOWN_CHARS: Final = 60
+_JUDGED_CHARS: Final = 2_000
+"""A value is judged before it is cut: half a number is no number."""
 
 
 def read_bounded(source: BinaryIO, what: str) -> bytes:
@@ -71,8 +74,8 @@ def canonical_json(value: object) -> str:
 
 
 def shown(value: object) -> str:
-    """A value for a message: on one line, cut when it is long."""
-    text = json.dumps(value, ensure_ascii=False, default=repr)
+    """A value for a message: on one line, cut when it is long, without what messages must not spread."""
+    text = redact(json.dumps(value, ensure_ascii=False, default=repr)[:_JUDGED_CHARS]).text
     return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}..."
 
 

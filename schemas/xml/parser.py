@@ -12,12 +12,20 @@ from typing import Any, Final, NoReturn, cast
 from lxml import etree
 
 from octolog.domain.templates.errors import DocumentRefused, unparsable
+from octolog.domain.templates.nodes import TASK
+from octolog.domain.templates.reading import MAX_OPERATORS
 
 MAX_DOCUMENT_BYTES: Final = 1024 * 1024
 """Longest document that is parsed at all; that of every document at octolog's edge."""
 
 MAX_DEPTH: Final = 128
 """Deepest nesting of elements: 32 tasks, three elements each at most, and what stands in the innermost."""
+
+MAX_ELEMENTS: Final = 50_000
+"""Most elements of one document."""
+
+MAX_ATTRIBUTES: Final = 32
+"""Most attributes of one element; what reads them takes time with the square of their number."""
 
 _CHUNK_BYTES: Final = 4_096
 """What is looked at before the bounds are checked again."""
@@ -119,19 +127,27 @@ class _Guard:
 
     def __init__(self) -> None:
         self.refused: str | None = None
-        self._open: list[str] = []
+        self._depth = self._elements = self._tasks = 0
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         """An element begins."""
-        self._open.append(tag)
-        if len(self._open) > MAX_DEPTH:
+        self._depth += 1
+        self._elements += 1
+        self._tasks += tag == TASK
+        if self._depth > MAX_DEPTH:
             self._refuse(f"nests deeper than {MAX_DEPTH} elements")
-        elif any(name.startswith("{") for name in (tag, *attributes)):
+        elif self._elements > MAX_ELEMENTS:
+            self._refuse(f"has more than {MAX_ELEMENTS} elements")
+        elif self._tasks > MAX_OPERATORS:
+            self._refuse(f"has more than {MAX_OPERATORS} tasks")
+        elif len(attributes) > MAX_ATTRIBUTES:
+            self._refuse(f"element {tag[:80]} has {len(attributes)} attributes; at most {MAX_ATTRIBUTES}")
+        elif tag.startswith("{") or any(name.startswith("{") for name in attributes):
             self._refuse(f"element {tag[:80]} uses a namespace; a task has none")
 
     def end(self, _tag: str) -> None:
         """An element ends."""
-        self._open.pop()
+        self._depth -= 1
 
     def doctype(self, *_names: str | None) -> None:
         """A document type stands before the first element."""

@@ -6,6 +6,8 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from lxml import etree
+
 from octolog.domain.operators import Program
 from octolog.domain.tasksystem import ASTNode
 from octolog.domain.templates.document import Document, document_of
@@ -40,24 +42,7 @@ def judge(document: bytes | str, known_models: Collection[str] | None = None) ->
         document: XML.
         known_models: Model ids that exist; None: any name will do.
     """
-    try:
-        root = parse(document)
-    except DocumentRefused as refused:
-        return verdict([refused.error], schema_errors=0)
-    tree = to_ast(root)
-    of_schema = schema_errors(root)
-    errors: list[TaskError] = list(of_schema)
-    found: Document | None = None
-    if not errors:
-        try:
-            found = document_of(tree)
-        except DocumentRefused as refused:
-            errors.append(refused.error)
-    if known_models is not None:
-        paths = root.getroottree()
-        named = [(paths.getpath(element), (element.text or "").strip()) for element in root.iter("model")]
-        errors += model_errors([pair for pair in named if pair[1]], known_models)
-    return verdict(errors, schema_errors=len(of_schema), document=found, parsed_content_json=_canonical(tree))
+    return _judge(document, known_models, content=True)
 
 
 def read_document(document: bytes | str, known_models: Collection[str] | None = None) -> Document:
@@ -70,7 +55,34 @@ def read_document(document: bytes | str, known_models: Collection[str] | None = 
     Raises:
         DocumentRefused: XML_PARSE_ERROR with line and column, or VALIDATION_ERROR with the path.
     """
-    return judge(document, known_models).required()
+    return _judge(document, known_models, content=False).required()
+
+
+def _judge(document: bytes | str, known_models: Collection[str] | None, *, content: bool) -> Verdict:
+    try:
+        root = parse(document)
+    except DocumentRefused as refused:
+        return verdict([refused.error], schema_errors=0)
+    of_schema = schema_errors(root)
+    errors: list[TaskError] = list(of_schema)
+    tree = to_ast(root) if content or not errors else None
+    found: Document | None = None
+    if tree is not None and not errors:
+        try:
+            found = document_of(tree)
+        except DocumentRefused as refused:
+            errors.append(refused.error)
+    if known_models is not None:
+        errors += model_errors(_models(root), known_models)
+    parsed = _canonical(tree) if content and tree is not None else None
+    return verdict(errors, schema_errors=len(of_schema), document=found, parsed_content_json=parsed)
+
+
+def _models(root: etree._Element) -> list[tuple[str, str]]:
+    """Path and id of each model that a document names."""
+    paths = root.getroottree()
+    named = ((element, " ".join((element.text or "").split())) for element in root.iter("model"))
+    return [(paths.getpath(element), model) for element, model in named if model]
 
 
 def read_ast(document: bytes | str) -> ASTNode:

@@ -58,4 +58,6 @@ def _message(told: str) -> str:
         return NOT_EXPECTED + (
             f"; expected is {match['wanted'].replace(', ', ' or ')}" if match["wanted"] else ""
         )
+    if bare.startswith("No matching global declaration"):
+        return "a document begins with the element task"
     return " ".join(f"{bare[:1].lower()}{bare[1:]}".split())[:400]

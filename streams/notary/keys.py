@@ -75,10 +75,13 @@ class KeyRing:
         signature = self._secret(name).sign(note)
         return Checkpoint(topic, partition, size, end_offset, root, peaks, at_ms, name, signature)
 
-    def sign_manifest(self, manifest: bytes) -> tuple[str, bytes] | None:
-        """Key id and signature for a bundle; None in a home that has no key."""
-        name = self._marked()
-        return None if name is None else (name, self._secret(name).sign(manifest_note(manifest)))
+    def sign_manifest(self, manifest: bytes, name: str) -> bytes:
+        """A bundle's manifest, signed by a key of this home.
+
+        Raises:
+            SettingsError: When the key cannot be read.
+        """
+        return self._secret(name).sign(manifest_note(manifest))
 
     def _marked(self) -> str | None:
         try:

@@ -9,109 +9,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final
 
 from octolog.domain.operators import FailurePolicy, Operator, OperatorInput, Program, Role
-from octolog.domain.tasksystem import AccumulationFormat, AtomicTaskSubtype, TaskType
+from octolog.domain.tasksystem import AtomicTaskSubtype, TaskType
 from tests.simulation import texts
 from tests.simulation.legality import MAX_ID_CHARS, children, faults
+from tests.simulation.terms import (
+    Failed,
+    Given,
+    Oracle,
+    Outcome,
+    Request,
+    Scope,
+    Succeeded,
+    context_of,
+    failed,
+    missing_name,
+    mode_of,
+    outcome_of,
+    partial,
+    size,
+    typed,
+    value_of,
+    without,
+)
 from tests.simulation.texts import Kept
 
 MAX_RECOVERIES: Final = 2
 MAX_CHAIN: Final = 5
 MAX_REQUESTS: Final = 10
-UNION: Final = ("RESOURCE_EXHAUSTION", "INVALID_OUTPUT", "VALIDATION_ERROR", "XML_PARSE_ERROR")
-
-
-class Request(NamedTuple):
-    """A subtask that an arm asks for."""
-
-    goal: str
-    instructions: str
-    inputs: tuple[tuple[str, str], ...]
-    remember: str
-
-
-class Failed(NamedTuple):
-    """A failure; `union` is the task error's type, empty for an error outside the union."""
-
-    code: str
-    message: str
-    union: str = ""
-
-
-class Succeeded(NamedTuple):
-    """An answer: an output as the arm wrote it, and from a decomposition the program."""
-
-    output: str
-    program: Program = ()
-
-
-Reply: TypeAlias = Succeeded | Failed | Request
-
-
-class Given(NamedTuple):
-    """What an attempt at a task is given; `continued` and `remembered` are set after a subtask."""
-
-    kind: str
-    instructions: str
-    inputs: tuple[tuple[str, str], ...]
-    context_json: str
-    continued: str | None = None
-    remembered: str | None = None
-
-
-Oracle: TypeAlias = Callable[[str, Given, int], Reply]
-"""Task id, what it is given, and how many subtasks were answered before."""
-
-
-@dataclass
-class Outcome:
-    """How a task ended: its output, or its failure with the details."""
-
-    output: str = ""
-    failure: Failed | None = None
-    details: dict[str, object] | None = None
-
-
-class Mode(NamedTuple):
-    """An operator's effective mode."""
-
-    inherit: bool = False
-    accumulate: bool = False
-    full: bool = True
-
-
-NO_MODE: Final = Mode()
-
-
-@dataclass(frozen=True)
-class Scope:
-    """What an operator finds around it.
-
-    Attributes:
-        names: The environment.
-        bound: What the map or reduce it stands in binds for it; within `names`, too.
-        mode: Its parent's mode.
-        context_json: What its parent was given.
-        earlier: Completed steps of the nearest sequence.
-        used: Recoveries that were used for what it stands in.
-        nesting: Of its parent; the root's is 0.
-        no_reparsing: Whether an operator around it disables reparsing.
-        manual: Whether one around it is manual.
-        chain: Requests of the subtasks it stands in.
-    """
-
-    names: Mapping[str, str]
-    bound: Mapping[str, str] = field(default_factory=dict[str, str])
-    mode: Mode = NO_MODE
-    context_json: str = "{}"
-    earlier: tuple[Kept, ...] = ()
-    used: int = 0
-    nesting: int = 0
-    no_reparsing: bool = False
-    manual: bool = False
-    chain: tuple[Request, ...] = ()
+_UNION: Final = ("RESOURCE_EXHAUSTION", "INVALID_OUTPUT", "VALIDATION_ERROR", "XML_PARSE_ERROR")
 
 
 @dataclass
@@ -147,21 +75,21 @@ class Interpreter:
         inside = replace(
             scope,
             bound={},
-            mode=_mode(op, scope.mode),
+            mode=mode_of(op, scope.mode),
             nesting=scope.nesting + 1,
             no_reparsing=scope.no_reparsing or op.disable_reparsing,
             manual=scope.manual or op.is_manual_xml,
         )
-        inside = replace(inside, context_json=_context(inside.mode, scope))
+        inside = replace(inside, context_json=context_of(inside.mode, scope))
         outcome = self._evaluate(program, place, task_id, scope, inside)
         self.outcomes[task_id] = outcome
         return outcome
 
     def _evaluate(self, program: Program, place: int, task_id: str, outside: Scope, inside: Scope) -> Outcome:
         op = program[place]
-        missing = _missing(program, place, outside.names)
+        missing = missing_name(program, place, outside.names)
         if missing is not None:
-            return _failed("TASK_FAILURE", f"Missing required input: {missing}")
+            return failed("TASK_FAILURE", f"Missing required input: {missing}")
         arguments = children(program, place, Role.ARGUMENT)
         ids = [f"{task_id}/{program[at].name}.argument" for at in arguments]
         around = replace(inside, names=outside.names)
@@ -172,15 +100,15 @@ class Interpreter:
         contents = {
             program[at].name: texts.content(r.output) for at, r in zip(arguments, results, strict=True)
         }
-        bound = {given.name: _value(given, outside.names, contents) for given in op.inputs}
+        bound = {given.name: value_of(given, outside.names, contents) for given in op.inputs}
         if None in bound.values():
-            return _failed("INPUT_TOO_LARGE", "")
+            return failed("INPUT_TOO_LARGE", "")
         inputs = {name: value for name, value in bound.items() if value is not None}
         inside = replace(inside, names={**outside.names, **inputs})
         match op.type:
             case TaskType.ATOMIC:
                 return self._atomic(
-                    op, task_id, tuple((inputs | _without(outside.bound, inputs)).items()), inside
+                    op, task_id, tuple((inputs | without(outside.bound, inputs)).items()), inside
                 )
             case TaskType.SEQUENTIAL:
                 return self._sequential(program, place, task_id, inside)
@@ -198,7 +126,7 @@ class Interpreter:
             scope = replace(inside, names=dict(names), earlier=tuple(kept))
             outcome = self._operator(program, at, f"{task_id}/{name}", scope)
             if outcome.failure is not None:
-                details = {"failed_step": number, "total_steps": len(steps)} | _partial(op, kept)
+                details = {"failed_step": number, "total_steps": len(steps)} | partial(op, kept)
                 return Outcome(failure=outcome.failure, details=details)
             kept.append(Kept(name, outcome.output))
             names[name] = texts.content(outcome.output)
@@ -219,8 +147,8 @@ class Interpreter:
             self._operator(program, at, name, replace(inside, names={**inside.names, **bound}, bound=bound))
             for name, (_, at, bound) in zip(ids, runs, strict=True)
         ]
-        failed = [at for at, result in enumerate(results) if result.failure is not None]
-        if not failed:
+        broken = [at for at, result in enumerate(results) if result.failure is not None]
+        if not broken:
             array = "[" + ",".join(texts.element(result.output) for result in results) + "]"
             if len(array) > texts.ARRAY_CHARS:
                 array = texts.canonical([{"task_id": name} for name in ids])
@@ -229,12 +157,12 @@ class Interpreter:
         if op.on_failure is FailurePolicy.FAIL_FAST:
             first = self._stop_others(ids, results)
             assert first is not None
-            failed = [first]
+            broken = [first]
             stopped_at = self.ended(ids[first])
             whole = [at for at in whole if self.ended(ids[at]) < stopped_at]
         kept = [Kept(runs[at][0], results[at].output) for at in whole if results[at].failure is None]
-        details = {"failed": failed, "total": len(runs)} | _partial(op, kept)
-        return Outcome(failure=results[failed[0]].failure, details=details)
+        details = {"failed": broken, "total": len(runs)} | partial(op, kept)
+        return Outcome(failure=results[broken[0]].failure, details=details)
 
     def _reduce(
         self, program: Program, place: int, task_id: str, inputs: Mapping[str, str], inside: Scope
@@ -243,7 +171,7 @@ class Interpreter:
         [inner], [reduction] = children(program, place, Role.INNER), children(program, place, Role.REDUCTION)
         accumulator = texts.filled(op.initial_value, inside.names)
         if accumulator is None:
-            return _failed("INPUT_TOO_LARGE", "")
+            return failed("INPUT_TOO_LARGE", "")
         result = texts.canonical(accumulator)
         for number, (name, text) in enumerate(inputs.items()):
             bound = {"current_input": text, "input_name": name}
@@ -274,13 +202,13 @@ class Interpreter:
     ) -> Outcome:
         instructions = texts.filled(op.instructions, inside.names)
         if instructions is None:
-            return _failed("INPUT_TOO_LARGE", "")
+            return failed("INPUT_TOO_LARGE", "")
         given = Given("task", instructions, inputs, inside.context_json)
-        if _size(given) > texts.FILLED_CHARS:
-            return _failed("INPUT_TOO_LARGE", "")
+        if size(given) > texts.FILLED_CHARS:
+            return failed("INPUT_TOO_LARGE", "")
         reply = self._rounds(task_id, given, inside)
         if isinstance(reply, Succeeded):
-            reply = _typed(reply, op.output_type)
+            reply = typed(reply, op.output_type)
         return (
             Outcome(reply.output)
             if isinstance(reply, Succeeded)
@@ -341,8 +269,8 @@ class Interpreter:
                 break
             reply = self._recovery(recovery_id, kind)
             if kind == "alternative" and isinstance(reply, Succeeded):
-                reply = _typed(reply, op.output_type)
-            self.outcomes[recovery_id] = _outcome(reply)
+                reply = typed(reply, op.output_type)
+            self.outcomes[recovery_id] = outcome_of(reply)
             decomposed_id = f"{task_id}/decomposed-{number}"
             if isinstance(reply, Succeeded):
                 if kind == "alternative":
@@ -353,7 +281,7 @@ class Interpreter:
                     return Outcome(outcome.output, outcome.failure)
                 reply = Failed("VALIDATION_ERROR", "", "VALIDATION_ERROR")
             failure = reply
-            if failure.union not in UNION:
+            if failure.union not in _UNION:
                 break
         return Outcome(failure=failure)
 
@@ -366,78 +294,10 @@ class Interpreter:
 
     def _stop_others(self, ids: Sequence[str], results: Sequence[Outcome]) -> int | None:
         """Which of several independent tasks failed first in the run under test; the others are stopped then."""
-        failed = [at for at, result in enumerate(results) if result.failure is not None]
-        if not failed:
+        broken = [at for at, result in enumerate(results) if result.failure is not None]
+        if not broken:
             return None
-        first = min(failed, key=lambda at: self.ended(ids[at]))
+        first = min(broken, key=lambda at: self.ended(ids[at]))
         at = self.ended(ids[first])
         self.stopped |= {name: at for name in ids if self.ended(name) > at}
         return first
-
-
-def _without(bound: Mapping[str, str], names: Mapping[str, str]) -> dict[str, str]:
-    return {name: text for name, text in bound.items() if name not in names}
-
-
-def _failed(code: str, message: str) -> Outcome:
-    return Outcome(failure=Failed(code, message))
-
-
-def _outcome(reply: Succeeded | Failed) -> Outcome:
-    return Outcome(reply.output) if isinstance(reply, Succeeded) else Outcome(failure=reply)
-
-
-def _mode(op: Operator, parent: Mode) -> Mode:
-    if op.subtype is AtomicTaskSubtype.SUBTASK:
-        return NO_MODE
-    full = op.accumulation_format is AccumulationFormat.FULL_OUTPUT
-    own = Mode(op.inherit_context, op.accumulate_data, full)
-    return own if op.inherit_context or op.accumulate_data else parent
-
-
-def _context(mode: Mode, around: Scope) -> str:
-    if mode.inherit:
-        return around.context_json
-    if not mode.accumulate:
-        return "{}"
-    entries, cut = texts.history(around.earlier, full=mode.full)
-    return texts.canonical({"history": entries} | ({"truncated": True} if cut else {}))
-
-
-def _partial(op: Operator, kept: Sequence[Kept]) -> dict[str, object]:
-    full = op.accumulation_format is AccumulationFormat.FULL_OUTPUT
-    entries, cut = texts.history(kept, full=full)
-    details: dict[str, object] = {"partial_results": entries}
-    return details | {"truncated": True} if cut else details
-
-
-def _missing(program: Program, place: int, names: Mapping[str, str]) -> str | None:
-    """The first name that is bound nowhere."""
-    op = program[place]
-    argued = {program[at].name for at in children(program, place, Role.ARGUMENT)}
-    for given in op.inputs:
-        wanted = [given.variable] if given.variable else texts.names_in(given.text)
-        if given.name not in argued:
-            for name in wanted:
-                if name not in names:
-                    return name
-    inside = {*names, *(given.name for given in op.inputs)}
-    wanted = texts.names_in(op.initial_value) if op.type is TaskType.REDUCE else []
-    wanted += texts.names_in(op.instructions) if op.type is TaskType.ATOMIC else []
-    return next((name for name in wanted if name not in inside), None)
-
-
-def _value(given: OperatorInput, names: Mapping[str, str], contents: Mapping[str, str]) -> str | None:
-    if given.name in contents:
-        return contents[given.name]
-    return names[given.variable] if given.variable else texts.filled(given.text, names)
-
-
-def _size(given: Given) -> int:
-    return len(given.instructions) + len(given.context_json) + sum(len(text) for _, text in given.inputs)
-
-
-def _typed(reply: Succeeded, output_type: str) -> Succeeded | Failed:
-    if output_type in ("", "text") or texts.is_of_type(texts.content(reply.output), output_type):
-        return reply
-    return Failed("INVALID_OUTPUT", "", "INVALID_OUTPUT")

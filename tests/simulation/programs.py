@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from octolog.domain.operators import FailurePolicy, Operator, OperatorInput, Program, Role
 from octolog.domain.tasksystem import AccumulationFormat, AtomicTaskSubtype, TaskType
-from tests.simulation.interpreter import Failed, Given, Reply, Request, Succeeded
+from tests.simulation.terms import Failed, Given, Reply, Request, Succeeded
 from tests.simulation.texts import canonical
 
 MAX_OPERATORS: Final = 200

@@ -73,6 +73,45 @@ class Peaks:
         return root
 
 
+class Tracer:
+    """A tree that grows, and the inclusion proofs of some of its leaves: memory grows with those alone."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._peaks: list[tuple[bytes, list[int]]] = []
+        self._paths: dict[int, list[bytes]] = {}
+
+    def add(self, leaf: bytes, *, wanted: bool) -> None:
+        """Append a leaf; `wanted`: a proof of it will be asked for."""
+        node, traced = leaf_hash(leaf), [self.size] if wanted else []
+        if wanted:
+            self._paths[self.size] = []
+        carry = self.size
+        while carry & 1:
+            node, traced = self._joined(*self._peaks.pop(), node, traced)
+            carry >>= 1
+        self._peaks.append((node, traced))
+        self.size += 1
+
+    def finish(self) -> tuple[bytes, dict[int, list[bytes]]]:
+        """The root, and the proofs by leaf; nothing may be added after."""
+        if not self._peaks:
+            return EMPTY_ROOT, {}
+        node, traced = self._peaks.pop()
+        while self._peaks:
+            node, traced = self._joined(*self._peaks.pop(), node, traced)
+        return node, self._paths
+
+    def _joined(
+        self, left: bytes, under_left: list[int], right: bytes, under_right: list[int]
+    ) -> tuple[bytes, list[int]]:
+        for index in under_left:
+            self._paths[index].append(right)
+        for index in under_right:
+            self._paths[index].append(left)
+        return node_hash(left, right), under_left + under_right
+
+
 class Levels:
     """A whole tree in memory, for proofs about any of its leaves: 64 bytes for each.
 

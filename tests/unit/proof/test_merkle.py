@@ -6,7 +6,7 @@ from hashlib import sha256
 
 import pytest
 
-from octolog.domain.proof.merkle import EMPTY_ROOT, Levels, Peaks, is_consistent, root_from_inclusion
+from octolog.domain.proof.merkle import EMPTY_ROOT, Levels, Peaks, Tracer, is_consistent, root_from_inclusion
 
 LEAVES = tuple(
     bytes.fromhex(text)
@@ -80,6 +80,19 @@ def test_every_earlier_tree_is_proved_to_begin_the_later_one(size: int) -> None:
         for place in range(len(proof)):
             edited = (*proof[:place], bytes(32), *proof[place + 1 :])
             assert not is_consistent(old, levels.root(old), size, levels.root(size), edited)
+
+
+@pytest.mark.parametrize("size", range(20))
+def test_a_traced_leaf_has_the_proof_of_the_whole_tree(size: int) -> None:
+    leaves = _leaves(size)
+    levels, tracer, wanted = Levels(leaves), Tracer(), set(range(0, size, 3))
+    for index, leaf in enumerate(leaves):
+        tracer.add(leaf, wanted=index in wanted)
+    root, paths = tracer.finish()
+    assert root == levels.root(size)
+    assert {i: tuple(path) for i, path in paths.items()} == {
+        i: levels.inclusion_proof(i, size) for i in wanted
+    }
 
 
 def test_a_leaf_beyond_the_tree_has_no_proof() -> None:

@@ -1,0 +1,130 @@
+"""`audit`: bundles that prove themselves, and the keys that sign."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from octolog.cli.command import Call, command
+from octolog.cli.output import fields, progress, table
+
+if TYPE_CHECKING:
+    from octolog.app.audit import Exported
+
+_Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="The bundle; replaced when it exists.")]
+_Redact = Annotated[bool, typer.Option("--redact", help="Leave personal data out; the proofs stay.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    audit = typer.Typer(no_args_is_help=True, help="Bundles that prove themselves.", rich_markup_mode=None)
+    command(audit)(export)
+    command(audit)(prove)
+    command(audit)(verify)
+    command(audit)(keys)
+    command(audit, "rotate-key")(rotate_key)
+    app.add_typer(audit, name="audit")
+
+
+def export(
+    call: Call,
+    task_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="A root task.")] = None,
+    *,
+    whole_log: Annotated[bool, typer.Option("--all", help="The whole log instead of one task.")] = False,
+    out: _Out,
+    redact: _Redact = False,
+) -> None:
+    """Write facts, their causes and what proves them into one file that anyone can check offline."""
+    if (task_id is None) is not whole_log:
+        raise typer.BadParameter("name a task, or give --all")
+    _export(call, out, task_id, None, redact=redact)
+
+
+def prove(
+    call: Call,
+    task_id: Annotated[str, typer.Argument(metavar="ID", help="A root task.")],
+    *,
+    fact: Annotated[int, typer.Option(min=0, metavar="SEQ", help="The fact's number in the task.")],
+    out: _Out,
+    redact: _Redact = False,
+) -> None:
+    """Write one fact, its cause, and the proof that a signed checkpoint covers it."""
+    _export(call, out, task_id, fact, redact=redact)
+
+
+def verify(
+    call: Call,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A bundle.")],
+    *,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--key", metavar="ID", help="Trust this key, and those it announced, alone; may be repeated."
+        ),
+    ] = None,
+) -> None:
+    """Check a bundle offline; exits with 1 and names what is wrong, and where."""
+    from octolog.domain.errors import NotFound
+    from octolog.verifier.verify import summary, verify_bundle
+
+    try:
+        report = verify_bundle(file, frozenset(key) if key else None)
+    except OSError as error:
+        raise NotFound(f"cannot read {file}: {error.strerror or error}") from error
+    text = partial(str.rstrip, summary(report))
+    if report.ok:
+        call.show(report.to_json(), text)
+    else:
+        call.fail(report.to_json(), str(report.faults[0]), text)
+
+
+def keys(call: Call) -> None:
+    """The keys this home's notary has signed with, oldest first; tell their ids to those who will verify."""
+    from octolog.app.notary import keys_of
+
+    rows = [
+        {"key_id": said.key_id, "at_ms": said.at_ms, "announced_by": said.previous_key_id or "itself"}
+        for said in keys_of(call.settings()).announcements()
+    ]
+    call.show(
+        {"keys": rows}, lambda: table(rows) if rows else "no key yet; a node makes one when it first signs"
+    )
+
+
+def rotate_key(call: Call) -> None:
+    """Have the notary sign with a new key from now on; the one before announces it."""
+    from octolog.app.notary import keys_of
+
+    made = keys_of(call.settings()).rotate(int(time.time() * 1_000))
+    call.show({"key_id": made}, lambda: made)
+
+
+def _export(call: Call, out: Path, task: str | None, fact: int | None, *, redact: bool) -> None:
+    from octolog.app.audit import export_bundle
+    from octolog.app.connection import Connection
+    from octolog.app.notary import keys_of
+    from octolog.app.verification import log_source
+    from octolog.domain.ids import TaskId
+
+    settings = call.settings()
+    with Connection(settings) as connection, progress() as stage:
+        found = export_bundle(
+            log_source(connection),
+            out,
+            task=None if task is None else TaskId(task),
+            fact=fact,
+            redact=redact,
+            keys=keys_of(settings),
+            progress=partial(stage, "exporting"),
+        )
+    _show(call, found)
+
+
+def _show(call: Call, found: Exported) -> None:
+    document = asdict(found)
+    call.show(document, lambda: fields(document))

@@ -1,0 +1,377 @@
+"""A bundle verifies itself, anywhere; and whatever is edited in it is found, and where."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import random
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+import fastavro
+import pytest
+
+from octolog.app.audit import Exported, export_bundle
+from octolog.domain.errors import LogCorrupted, NotFound
+from octolog.domain.proof.avro import INDEX_SCHEMA
+from octolog.domain.proof.zipped import Part, directory, local_header, read_local_header
+from octolog.verifier.archive import SEAL
+from octolog.verifier.report import Report
+from octolog.verifier.verify import main, summary, verify_bundle
+from streams.notary.keys import KeyRing
+from streams.topics import CHECKPOINTS, CONTRACTS, DEAD_LETTERS, RESULTS, TASKS
+from tests.replay.log import World
+from tests.replay.scenarios import SCENARIOS
+from tests.replay.test_hashes import sign
+from tests.replay.wandering import wander
+
+EDITS = int(os.environ.get("OCTOLOG_TEST_EDITS", "200"))
+
+
+@dataclass(frozen=True)
+class Signed:
+    """A world whose notary signed."""
+
+    world: World
+    keys: KeyRing
+
+
+@pytest.fixture(scope="module")
+def signed(tmp_path_factory: pytest.TempPathFactory) -> Signed:
+    folder = tmp_path_factory.mktemp("keys")
+    world = wander(3, actions=300)
+    sign(world, folder, every=30)
+    return Signed(world, KeyRing(folder))
+
+
+def _export(signed: Signed, out: Path, **asked: object) -> Exported:
+    return export_bundle(signed.world.source, out, keys=signed.keys, **asked)  # type: ignore[arg-type]
+
+
+def _root(signed: Signed) -> str:
+    """The tree with the most facts."""
+    roots = [fact.link.root_task_id for fact in signed.world.facts()]
+    return max(set(roots), key=roots.count)
+
+
+# What happened
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_bundle_of_any_history_is_right(name: str, tmp_path: Path) -> None:
+    world = SCENARIOS[name]()
+    sign(world, tmp_path / "keys")
+    exported = export_bundle(world.source, tmp_path / "b.zip", keys=KeyRing(tmp_path / "keys"))
+    report = verify_bundle(tmp_path / "b.zip")
+    assert report.ok, summary(report)
+    assert report.records == exported.records == len(world.story) + len(world.records[CHECKPOINTS, 0])
+    assert report.facts == exported.facts == report.covered == len(world.records[TASKS, 0])
+
+
+def test_every_record_is_in_the_bundle_as_it_is_in_the_log(signed: Signed, tmp_path: Path) -> None:
+    _export(signed, tmp_path / "b.zip")
+    with zipfile.ZipFile(tmp_path / "b.zip") as archive:
+        assert archive.testzip() is None
+        for topic in (TASKS, CONTRACTS, RESULTS):
+            index = list(fastavro.reader(io.BytesIO(archive.read(f"log/{topic}/0.avro"))))
+            records = signed.world.records[topic, 0]
+            assert [(r["offset"], r["timestamp_ms"], r["key"]) for r in index] == [  # type: ignore[call-overload, index]
+                (r.offset, r.timestamp_ms, r.key) for r in records
+            ]
+        name = next(n for n in archive.namelist() if n.startswith(f"records/{TASKS}/0/"))
+        assert all("link" in fact for fact in fastavro.reader(io.BytesIO(archive.read(name))))  # type: ignore[operator]
+    assert json.loads(INDEX_SCHEMA)["name"] == "BundledRecord"
+
+
+def test_the_same_log_gives_the_same_bytes(signed: Signed, tmp_path: Path) -> None:
+    one, two = (_export(signed, tmp_path / name) for name in ("one.zip", "two.zip"))
+    assert one.sha256 == two.sha256
+
+
+def test_one_tasks_bundle_proves_each_of_its_facts(signed: Signed, tmp_path: Path) -> None:
+    root = _root(signed)
+    _export(signed, tmp_path / "b.zip", task=root)
+    report = verify_bundle(tmp_path / "b.zip")
+    assert report.ok, summary(report)
+    facts = [fact for fact in signed.world.facts() if fact.link.root_task_id == root]
+    assert (report.trees, report.facts, report.covered) == (1, len(facts), len(facts))
+
+
+def test_any_single_fact_can_be_proved(signed: Signed, tmp_path: Path) -> None:
+    root = _root(signed)
+    for seq in range(sum(fact.link.root_task_id == root for fact in signed.world.facts())):
+        _export(signed, tmp_path / "b.zip", task=root, fact=seq)
+        report = verify_bundle(tmp_path / "b.zip", frozenset({signed.keys.current(0)}))
+        assert report.ok, summary(report)
+        assert (report.facts, report.covered) == (1, 1)
+
+
+def test_a_task_or_fact_that_is_not_there_has_no_bundle(signed: Signed, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="no task nobody"):
+        _export(signed, tmp_path / "b.zip", task="nobody")
+    with pytest.raises(NotFound, match="has no fact 99"):
+        _export(signed, tmp_path / "b.zip", task=_root(signed), fact=99)
+    assert not list(tmp_path.iterdir()), "nothing is left behind"
+
+
+def test_facts_that_were_rewritten_after_they_were_signed_have_no_proof(tmp_path: Path) -> None:
+    world, other = wander(1, actions=60), wander(2, actions=60)
+    sign(world, tmp_path / "keys")
+    other.records[CHECKPOINTS, 0] = world.records[CHECKPOINTS, 0]
+    root = other.facts()[0].link.root_task_id
+    with pytest.raises(LogCorrupted, match="another root"):
+        export_bundle(other.source, tmp_path / "b.zip", task=root)
+    export_bundle(other.source, tmp_path / "b.zip")
+    assert not verify_bundle(tmp_path / "b.zip").ok
+
+
+def test_without_a_notary_a_bundle_says_that_nobody_signed(tmp_path: Path) -> None:
+    world = wander(2, actions=60)
+    exported = export_bundle(world.source, tmp_path / "b.zip")
+    report = verify_bundle(tmp_path / "b.zip")
+    assert report.ok
+    assert exported.sealed_by is None
+    assert sum("nobody signed" in note for note in report.notes) == 2
+    assert not verify_bundle(tmp_path / "b.zip", frozenset({"f" * 64})).ok
+
+
+def test_a_key_that_is_not_trusted_proves_nothing(signed: Signed, tmp_path: Path) -> None:
+    _export(signed, tmp_path / "b.zip")
+    report = verify_bundle(tmp_path / "b.zip", frozenset({"f" * 64}))
+    assert not report.ok
+    assert report.sealed_by is None
+    assert not report.covered
+
+
+def test_what_no_schema_reads_and_what_has_no_value_is_kept_as_it_is(tmp_path: Path) -> None:
+    world = SCENARIOS["dead_letters_between"]()
+    world.send_bytes(CONTRACTS, None, None)
+    world.send_bytes(CONTRACTS, b"k", b"")
+    export_bundle(world.source, tmp_path / "b.zip")
+    assert verify_bundle(tmp_path / "b.zip").ok
+    with zipfile.ZipFile(tmp_path / "b.zip") as archive:
+        raw = list(fastavro.reader(io.BytesIO(archive.read(f"records/{CONTRACTS}/0/raw.avro"))))
+    assert b"" in raw
+    assert world.records[DEAD_LETTERS, 0]
+
+
+# With nothing but the bundle
+
+
+@pytest.fixture(scope="module")
+def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("venv")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    return folder / "bin" / "python"
+
+
+def test_a_bundle_checks_itself_in_an_empty_environment(
+    signed: Signed, bare_python: Path, tmp_path: Path
+) -> None:
+    _export(signed, tmp_path / "b.zip")
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(bare_python), *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+
+    assert run("-c", "import cryptography").returncode == 1, "the environment is empty"
+    done = run("b.zip", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout) == verify_bundle(tmp_path / "b.zip").to_json()
+    with zipfile.ZipFile(tmp_path / "b.zip") as archive:
+        archive.extractall(tmp_path / "out")
+    assert run("out/verify.py", "b.zip", "--key", signed.keys.current(0)).returncode == 0
+    (tmp_path / "bad.zip").write_bytes((tmp_path / "b.zip").read_bytes()[:-1])
+    bad = run("out/verify.py", "bad.zip")
+    assert bad.returncode == 1
+    assert "the file ends 1 bytes too soon" in bad.stdout
+
+
+def test_the_verifier_ends_with_one_for_a_file_that_is_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tmp_path / "none.zip")]) == 1
+    assert "No such file" in capsys.readouterr().err
+
+
+# Tampering
+
+
+@cache
+def _bundles() -> tuple[bytes, bytes]:
+    """A bundle, and one of another log."""
+    folder = Path(mkdtemp(prefix="octolog-bundles-"))
+    found = []
+    for seed in (3, 8):
+        world = wander(seed, actions=120)
+        sign(world, folder / str(seed), every=40)
+        export_bundle(world.source, folder / "b.zip", keys=KeyRing(folder / str(seed)))
+        found.append((folder / "b.zip").read_bytes())
+    return found[0], found[1]
+
+
+def _parts(bundle: bytes) -> list[tuple[str, bytes]]:
+    parts, at = [], 0
+    while (head := read_local_header(bundle[at : at + 30], bundle[at + 30 : at + 4_000])) is not None:
+        name, _, size, header_bytes = head
+        start = at + header_bytes
+        parts.append((name, bundle[start : start + size]))
+        at = start + size
+    return parts
+
+
+def _packed(parts: list[tuple[str, bytes]]) -> bytes:
+    """An archive whose own sums and directory are right again."""
+    import zlib
+
+    out, entries = b"", []
+    for name, content in parts:
+        crc = zlib.crc32(content)
+        entries.append(Part(name, crc, len(content), len(out)))
+        out += local_header(name, crc, len(content)) + content
+    return out + directory(entries, len(out))
+
+
+def _part_at(bundle: bytes, byte: int) -> str | None:
+    """The part that has a byte of the file, or whose header has it; None for what is behind the parts."""
+    at = 0
+    while (head := read_local_header(bundle[at : at + 30], bundle[at + 30 : at + 4_000])) is not None:
+        name, _, size, header_bytes = head
+        at += header_bytes + size
+        if byte < at:
+            return name
+    return None
+
+
+def _names(byte: int, part: str | None) -> Callable[[Report], bool]:
+    """Whether a report names a part, or a place in the file at or before a byte."""
+
+    def located(report: Report) -> bool:
+        return any(
+            (part is not None and fault.part == part)
+            or (not fault.part and fault.byte is not None and fault.byte <= byte)
+            for fault in report.faults
+        )
+
+    return located
+
+
+def _flip(bundle: bytes, _: bytes, chance: random.Random) -> tuple[bytes, Callable[[Report], bool]]:
+    byte = chance.randrange(len(bundle))
+    edited = bundle[:byte] + bytes([bundle[byte] ^ 1 << chance.randrange(8)]) + bundle[byte + 1 :]
+    return edited, _names(byte, _part_at(bundle, byte))
+
+
+def _cut(bundle: bytes, _: bytes, chance: random.Random) -> tuple[bytes, Callable[[Report], bool]]:
+    size = chance.randrange(len(bundle))
+    return bundle[:size], lambda report: any(fault.byte is not None for fault in report.faults)
+
+
+def _insert(bundle: bytes, _: bytes, chance: random.Random) -> tuple[bytes, Callable[[Report], bool]]:
+    byte = chance.randrange(len(bundle) + 1)
+    extra = chance.randbytes(chance.choice((1, 7, 300)))
+    return bundle[:byte] + extra + bundle[byte:], _names(byte, _part_at(bundle, byte))
+
+
+def _drop_part(bundle: bytes, _: bytes, chance: random.Random) -> tuple[bytes, Callable[[Report], bool]]:
+    parts = _parts(bundle)
+    name, _content = parts.pop(chance.randrange(len(parts)))
+    return _packed(parts), lambda report: any(
+        name in (f.part, f.message.split()[-1]) or name in str(f) for f in report.faults
+    )
+
+
+def _swap_parts(bundle: bytes, _: bytes, chance: random.Random) -> tuple[bytes, Callable[[Report], bool]]:
+    parts = _parts(bundle)
+    one, two = chance.sample([i for i, (name, _) in enumerate(parts) if not name.startswith("manifest")], 2)
+    (a, first), (b, second) = parts[one], parts[two]
+    if chance.random() < 0.5 and first != second:  # contents, or places
+        parts[one], parts[two] = (a, second), (b, first)
+    else:
+        parts[one], parts[two] = parts[two], parts[one]
+    return _packed(parts), lambda report: any(f.part in (a, b) or f.byte is not None for f in report.faults)
+
+
+def _splice(bundle: bytes, other: bytes, chance: random.Random) -> tuple[bytes, Callable[[Report], bool]]:
+    parts, others = _parts(bundle), dict(_parts(other))
+    names = [i for i, (name, content) in enumerate(parts) if others.get(name, content) != content]
+    index = chance.choice(names)
+    name = parts[index][0]
+    parts[index] = name, others[name]
+    named = (name, SEAL) if name == "manifest.json" else (name,)
+    return _packed(parts), lambda report: any(f.part in named for f in report.faults)
+
+
+def _record(bundle: bytes, _: bytes, chance: random.Random) -> tuple[bytes, Callable[[Report], bool]]:
+    """A bit of a record's value, and the archive's own sums made right again: it must be found in that record."""
+    parts = _parts(bundle)
+    index = chance.choice([i for i, (name, _) in enumerate(parts) if name.startswith("records/")])
+    name, content = parts[index]
+    head = len(content) - len(content[content.rindex(content[-16:], 0, len(content) - 16) + 16 :])
+    byte = chance.randrange(head + 4, len(content) - 16)
+    edited = content[:byte] + bytes([content[byte] ^ 1 << chance.randrange(8)]) + content[byte + 1 :]
+    parts[index] = name, edited
+    topic = name.split("/")[1]
+    return _packed(parts), lambda report: any(f.topic == topic for f in report.faults)
+
+
+TAMPERINGS = (_flip, _cut, _insert, _drop_part, _swap_parts, _splice, _record)
+
+
+def test_every_random_edit_of_a_bundle_is_found_and_located(tmp_path: Path) -> None:
+    """Bit flips, cuts, insertions; parts dropped, swapped, spliced from another log's bundle; records edited."""
+    bundle, other = _bundles()
+    (tmp_path / "b.zip").write_bytes(bundle)
+    assert verify_bundle(tmp_path / "b.zip").ok
+    assert _packed(_parts(bundle)) == bundle
+    chance = random.Random(EDITS)
+    for number in range(EDITS):
+        tampering = TAMPERINGS[number % len(TAMPERINGS)]
+        edited, located = tampering(bundle, other, chance)
+        if edited == bundle:
+            continue
+        (tmp_path / "b.zip").write_bytes(edited)
+        report = verify_bundle(tmp_path / "b.zip")
+        assert not report.ok, (number, tampering.__name__)
+        assert located(report), (number, tampering.__name__, [str(f) for f in report.faults])
+
+
+def test_a_seal_taken_away_is_missed(tmp_path: Path) -> None:
+    parts = [part for part in _parts(_bundles()[0]) if part[0] != SEAL]
+    (tmp_path / "b.zip").write_bytes(_packed(parts))
+    faults = verify_bundle(tmp_path / "b.zip").faults
+    assert [fault.part for fault in faults] == [SEAL]
+
+
+def test_a_record_edited_with_all_sums_made_right_is_found_by_the_seal(tmp_path: Path) -> None:
+    """Results are in no hash chain of their own: that they are the ones exported, the seal says."""
+    from hashlib import sha256
+
+    parts = dict(_parts(_bundles()[0]))
+    name = next(n for n in parts if n.startswith(f"log/{RESULTS}/"))
+    parts[name] = parts[name] + b""
+    manifest = json.loads(parts["manifest.json"])
+    manifest["octolog"] = "0.0.0"
+    for part in manifest["parts"]:
+        part["sha256"] = sha256(parts[part["name"]]).hexdigest()
+    parts["manifest.json"] = (json.dumps(manifest, sort_keys=True, indent=1) + "\n").encode()
+    (tmp_path / "b.zip").write_bytes(_packed(list(parts.items())))
+    report = verify_bundle(tmp_path / "b.zip")
+    assert [fault.part for fault in report.faults] == [SEAL]
+    assert "did not sign this manifest.json" in report.faults[0].message
+
+
+def test_a_large_part_is_written_as_zip64_has_it() -> None:
+    head = local_header("x", 7, 5 << 32)
+    assert read_local_header(head[:30], head[30:]) == ("x", 7, 5 << 32, len(head))
+    listed = directory([Part("x", 7, 5 << 32, 0)], (5 << 32) + len(head))
+    assert b"PK\x06\x06" in listed
+    assert b"PK\x06\x07" in listed

@@ -13,9 +13,10 @@ import orjson
 from arms.arm import Answer, Arm, Fail
 from arms.handler import DeadlinePassed, Handler, LimitReached
 from octolog.domain.assignment import AttemptAssignment
+from octolog.domain.bounds import MAX_JSON_BYTES
 from octolog.domain.errors import BudgetRefused, InvalidContract, OctologError
 from octolog.domain.reports import ExecutionResult, ResultStatus
-from octolog.domain.rules import MAX_JSON_BYTES, MAX_PLANNED_STEPS, check_plan
+from octolog.domain.rules import MAX_PLANNED_STEPS, check_plan
 from octolog.domain.values import Provenance, TaskError
 from octolog.safety import Gate, PiiMode, in_words, screen
 

@@ -9,32 +9,12 @@ from typing import Final
 
 from octolog.domain.upkeep import TimerFired, TimerKind
 from streams.closed_index import ClosedIndex
+from streams.patience import Patience
 from streams.processors.task import TaskProcessor
 
 _SNAPSHOT_S: Final = 10.0
 _LONG_TAIL: Final = 1_000
 _SOON_S: Final = 1.0
-_BACKLOG_S: Final = 30.0
-"""Longest wait for a backlog of results: whoever is silent now is given up in the end, whatever lies unread."""
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long no attempt of a partition is given up after the partition stood still.
-
-    Attributes:
-        until_s: At least until then, monotonic seconds.
-        results_end: Until the results were read up to this offset; within bounds.
-    """
-
-    until_s: float
-    results_end: int
-
-    def is_over(self, results_read: Callable[[], int]) -> bool:
-        """True once everybody who lives was heard."""
-        now_s = time.monotonic()
-        heard = now_s > self.until_s + _BACKLOG_S or results_read() >= self.results_end
-        return now_s >= self.until_s and heard
 
 
 @dataclass(slots=True)
@@ -46,14 +26,14 @@ class Partition:
         index: Its closed trees.
         snapshot_position: Facts of the partition at its last snapshot.
         snapshot_time_s: When that was, monotonic seconds.
-        patience: Set while no attempt may be given up: its arm may have spoken in time, with nobody listening.
+        patience: Says when an attempt may be given up.
     """
 
     processor: TaskProcessor
     index: ClosedIndex
     snapshot_position: int
     snapshot_time_s: float
-    patience: Patience | None
+    patience: Patience
 
     @classmethod
     def restored(
@@ -67,20 +47,17 @@ class Partition:
         position = processor.shard.position - facts
         return cls(processor, index, position, time.monotonic() - age_s, patience)
 
-    def due(self, now_ms: int, results_read: Callable[[], int]) -> list[TimerFired]:
-        """Timers to write now.
+    def due(self, now_ms: int, ask_end: Callable[[], int]) -> list[TimerFired]:
+        """Timers to write now; of those that give attempts up none before all arms were heard.
 
         Args:
             now_ms: The log's time.
-            results_read: Says up to which offset the partition's results were read.
+            ask_end: Asks Kafka for the end of the partition's results.
         """
-        if self.patience is not None and self.patience.is_over(results_read):
-            self.patience = None
-        return [
-            timer
-            for timer in self.processor.shard.due(now_ms)
-            if timer.kind is TimerKind.RETRY or self.patience is None  # it is due again a little later
-        ]
+        timers = list(self.processor.shard.due(now_ms))
+        if all(timer.kind is TimerKind.RETRY for timer in timers) or self.patience.is_over(ask_end):
+            return timers
+        return [timer for timer in timers if timer.kind is TimerKind.RETRY]  # the others come again soon
 
     def snapshot_due(self, now_s: float, enough_facts: int) -> bool:
         """True after `enough_facts` new facts, or with any new fact after ten seconds."""

@@ -36,7 +36,8 @@ from streams.kafka.reader import KafkaLogReader, record_of
 from streams.kafka.slots import becomes_free
 from streams.kafka.tail import Tail
 from streams.kafka.transaction import ProducerFenced
-from streams.partition import Partition, Patience
+from streams.partition import Partition
+from streams.patience import Patience
 from streams.processors.task import TaskProcessor
 from streams.registry_table import RegistryTable
 from streams.restore import Restoring, restore
@@ -48,6 +49,8 @@ _MAX_BATCH: Final = 4_000
 _SNAPSHOT_FACTS: Final = 10_000
 _GC_THRESHOLDS: Final = (100_000, 50, 100)
 """States die by their reference counts; looking for cycles every 700 allocations found none and cost 10 %."""
+_STANDSTILL_S: Final = 1.0
+"""A commit that takes so long was held up by a broker that arms could not reach either."""
 _RESTORE_PAUSE_S: Final = 0.2
 _GROUP_S: Final = 2.0
 """Within two heartbeats the group has told a member that another took its slot."""
@@ -165,16 +168,19 @@ class TaskWorker:
         self._producer.close()
 
     def _step(self) -> int:
-        self._producer.check()
+        if self._producer.ended:
+            self._settle()
         messages = self._inputs.poll(self._wait_s(), self._settings.max_batch)
         self._follow_registry()
+        if self._wait_s() == 0.0:
+            self._settle()  # a broker that stands still must be noticed before anybody is given up
         due = self._due()
         snapshots = self._snapshots_due()
         refused = self._refused_here()
         if not (messages or due or snapshots or refused):
             return 0
         if snapshots:
-            self._producer.settle()  # the indexes end where the facts do
+            self._settle()  # the indexes end where the facts do
         for number in snapshots:
             self._partitions[number].write_index(self._facts_end(number))
         self._producer.begin()
@@ -183,6 +189,8 @@ class TaskWorker:
             record = record_of(message)
             self._clock_ahead_ms = max(self._clock_ahead_ms - 1, record.timestamp_ms - time.time() * 1_000)
             partition = self._partitions[record.partition]
+            if record.topic == RESULTS:
+                partition.patience.results_to = record.offset + 1
             partition.processor.process(record, lambda m=message: m.headers() or [], registry)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
         for number, timer in due:
             self._partitions[number].processor.fire(timer)
@@ -197,12 +205,25 @@ class TaskWorker:
         if refused:
             told = refused[-1][0].offset + 1
             positions.append(self._inputs.mark(ARMS, told, self._transactional_id))
-        self._producer.commit(positions, self._inputs.group_metadata())
+        began_s = time.monotonic()
+        self._producer.prepare(positions, self._inputs.group_metadata())
+        self._note(time.monotonic() - began_s)
+        self._settle()
+        self._producer.commit()
         self.commits += 1
         if refused:
-            self._producer.settle()
+            self._settle()
             self._told = refused[-1][0].offset + 1
             self._refused = self._refused_here()
+
+    def _settle(self) -> None:
+        """Wait until the last transaction is committed."""
+        self._note(self._producer.settle())
+
+    def _note(self, commit_s: float) -> None:
+        if commit_s > _STANDSTILL_S:
+            for partition in self._partitions.values():
+                partition.patience.renew()
 
     def _wait_s(self) -> float:
         due = [ms for p in self._partitions.values() if (ms := p.processor.shard.next_due_ms()) is not None]
@@ -219,7 +240,7 @@ class TaskWorker:
         fired = [
             (n, timer)
             for n, p in self._partitions.items()
-            for timer in p.due(now_ms, partial(self._inputs.read_to, RESULTS, n))
+            for timer in p.due(now_ms, partial(self._reader.end, RESULTS, n))
         ]
         if self._registry_news:
             self._registry_news = False
@@ -281,7 +302,7 @@ class TaskWorker:
 
     def _assigned(self, numbers: list[int]) -> None:
         self._mine.update(numbers)
-        self._producer.settle()
+        self._settle()
         if numbers:
             self._fence_the_dead(numbers)
         self._restore(numbers)
@@ -310,15 +331,12 @@ class TaskWorker:
         processors = {number: self._processor(number) for number in numbers}
         restoring = {number: Restoring(p.shard, index) for number, (p, index) in processors.items()}
         restore(restoring, self._reader, self._codec)
-        # An arm renews a lease three times while it runs: whoever lives will have spoken within a third.
-        until_s = time.monotonic() + self._settings.lease_ms / 3_000
-        unread = self._inputs.unread(RESULTS, {n: self._reader.end(RESULTS, n) for n in numbers})
+        read = self._inputs.positions(RESULTS, numbers)
         for number, (processor, index) in processors.items():
             done = restoring[number]
             processor.snapshotted = done.snapshotted
-            self._partitions[number] = Partition.restored(
-                processor, index, done.facts, Patience(until_s, unread[number])
-            )
+            patience = Patience(read[number], self._settings.lease_ms / 1_000)
+            self._partitions[number] = Partition.restored(processor, index, done.facts, patience)
         facts = sum(done.facts for done in restoring.values())
         if 0 in numbers:
             self._told = self._inputs.marked(ARMS)

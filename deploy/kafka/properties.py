@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,8 +18,8 @@ _SERVER: Final = """\
 process.roles=broker,controller
 node.id={node_id}
 controller.quorum.voters={node_id}@{host}:{controller_port}
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
-advertised.listeners=PLAINTEXT://{host}:{port}
+listeners={advertised},CONTROLLER://{host}:{controller_port}
+advertised.listeners={advertised}
 controller.listener.names=CONTROLLER
 log.dirs={data_dir}
 
@@ -84,7 +86,27 @@ rootLogger.appenderRef.file.ref=file
 """
 
 
-def render_server(data_dir: Path, port: int, controller_port: int, *, after_a_kill: bool = False) -> str:
+@dataclass(frozen=True, slots=True)
+class Security:
+    """Listeners beside the plain one, for clients that must say who they are.
+
+    Attributes:
+        listeners: Port by protocol: SASL_PLAINTEXT, SSL, SASL_SSL.
+        properties: Lines of `server.properties`: mechanisms, users, key stores.
+    """
+
+    listeners: Mapping[str, int]
+    properties: Mapping[str, str]
+
+
+def render_server(
+    data_dir: Path,
+    port: int,
+    controller_port: int,
+    *,
+    after_a_kill: bool = False,
+    security: Security | None = None,
+) -> str:
     """Return `server.properties` of a single KRaft node that listens on the loopback interface alone.
 
     Args:
@@ -92,10 +114,21 @@ def render_server(data_dir: Path, port: int, controller_port: int, *, after_a_ki
         port: For clients.
         controller_port: For the broker itself.
         after_a_kill: The last broker of `data_dir` did not end cleanly.
+        security: More listeners, and what they need.
     """
+    more = security.listeners if security else {}
+    names = [f"{protocol}://{HOST}:{number}" for protocol, number in {"PLAINTEXT": port, **more}.items()]
     server = _SERVER.format(
-        node_id=NODE_ID, host=HOST, port=port, controller_port=controller_port, data_dir=_escape(data_dir)
+        node_id=NODE_ID,
+        host=HOST,
+        advertised=",".join(names),
+        controller_port=controller_port,
+        data_dir=_escape(data_dir),
     )
+    if security:
+        protocols = ",".join(f"{protocol}:{protocol}" for protocol in ("PLAINTEXT", *more))
+        server += f"\nlistener.security.protocol.map=CONTROLLER:PLAINTEXT,{protocols}\n"
+        server += "".join(f"{name}={value}\n" for name, value in security.properties.items())
     return server + _AFTER_A_KILL if after_a_kill else server
 
 

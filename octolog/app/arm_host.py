@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from octolog.app.connection import Connection
+from octolog.app.equipment import equipment
 from octolog.app.processes import StateFile
 from octolog.app.settings import Settings
 from octolog.domain.errors import SettingsError
@@ -23,10 +24,13 @@ _REPORT_S: Final = 0.5
 
 def run_arms(settings: Settings, name: str, state: StateFile) -> None:
     """Host the configured arms until SIGTERM."""
+    from arms.builtin.equipment import equipped
     from arms.host import HostSettings, run_host
     from octolog.safety import PiiMode
 
-    arms = chosen(settings.arms)
+    asked = model(settings)
+    given = equipment(settings, model=asked is not None)
+    arms = [equipped(arm, given) for arm in chosen(settings.arms)]
     with Connection(settings) as connection:
         host = HostSettings(
             bootstrap_servers=connection.bootstrap_servers,
@@ -38,7 +42,7 @@ def run_arms(settings: Settings, name: str, state: StateFile) -> None:
         for arm in arms:
             connection.ensure_assignment_topic(arm.arm_id)
         threading.Thread(target=_report, args=(state, arms), daemon=True).start()
-        run_host(host, arms, publisher, connection.codec(), model=model(settings))
+        run_host(host, arms, publisher, connection.codec(), model=asked)
 
 
 def model(settings: Settings) -> Model | None:

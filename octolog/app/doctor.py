@@ -38,7 +38,7 @@ def diagnose(
     settings: Settings, progress: Callable[[str, int, int], None], flags: dict[str, Any] | None = None
 ) -> list[Check]:
     """Look at everything a node needs; never raises for what it finds."""
-    checks = [_python(), _disk(settings), *_settings(settings, flags or {})]
+    checks = [_python(), _disk(settings), *_settings(settings, flags or {}), _sandbox()]
     if settings.bootstrap_servers:
         checks.append(_cluster(settings))
     else:
@@ -105,6 +105,15 @@ def _broker(settings: Settings) -> Check:
         )
     where = f" at {state.info.bootstrap_servers}" if state.info is not None else ""
     return Check("kafka", ok=True, detail=state.state + where)
+
+
+def _sandbox() -> Check:
+    from arms.sandbox.box import detect
+    from arms.sandbox.walls import missing, sentence
+
+    walls = detect()
+    fix = "a kernel with user namespaces, or Landlock (5.19) and seccomp; the executor runs nothing without"
+    return Check("sandbox", not missing(walls), sentence(walls), fix if missing(walls) else "")
 
 
 def _cluster(settings: Settings) -> Check:

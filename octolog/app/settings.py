@@ -38,11 +38,15 @@ class Settings(BaseSettings):
         llm_base_url: An OpenAI-compatible endpoint.
         llm_model: Model asked there.
         llm_api_key: Its key.
+        models: Further model ids that templates may name, comma separated.
         partitions: Partitions of the co-partitioned topics, at their creation.
         processors: Processes of the task processor.
         window: Attempts one arm may hold from one partition.
         lease_ms: How long an arm may stay silent, milliseconds.
         arms: Which built-in arms the node hosts, by name, comma separated; empty: none.
+        executor_commands: Commands the executor may run, comma separated; those there are rules for.
+        executor_hosts: `host` or `host:port` the executor may ask over HTTP, comma separated; empty: none.
+        executor_workspaces: Folders in which a task may name the executor's workspace, comma separated; empty: none.
         pii: What becomes of personal data and secrets on their way into the log: redact, reject or off.
         injection: What becomes of a goal that tells its reader to drop its instructions: block or off.
         kafka: librdkafka properties, from `OCTOLOG_KAFKA_SECURITY_PROTOCOL` and the like.
@@ -61,11 +65,15 @@ class Settings(BaseSettings):
     llm_base_url: str | None = None
     llm_model: str | None = None
     llm_api_key: SecretStr | None = None
+    models: str = ""
     partitions: int = Field(default=4, ge=1, le=1_000)
     processors: int = Field(default=1, ge=1, le=64)
     window: int = Field(default=DEFAULT_WINDOW, ge=1)
     lease_ms: int = Field(default=DEFAULT_LEASE_MS, ge=500)
     arms: str = "review"
+    executor_commands: str = "cat,echo,find,grep,head,ls,tail,wc"
+    executor_hosts: str = ""
+    executor_workspaces: str = ""
     pii: Literal["redact", "reject", "off"] = "redact"
     injection: Literal["block", "off"] = "block"
     kafka: dict[str, str] = Field(default_factory=dict)

@@ -13,6 +13,7 @@ _MODULES: Final = (
     "submit",
     "task",
     "arms",
+    "template",
     "replay",
     "audit",
     "query",

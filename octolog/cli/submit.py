@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
 from octolog.cli.command import Call, command
 from octolog.cli.output import cell, warn
-from octolog.domain.errors import NotFound, Refused
+from octolog.domain.errors import InvalidContract, NotFound, Refused
 
 if TYPE_CHECKING:
     from octolog.client import Client
     from octolog.client.decisions import Outcome, Sent, Submitted
+    from octolog.domain.templates.document import Document
+    from octolog.edge import Request
 
 WAIT_S = 600.0
 
@@ -27,8 +32,21 @@ def add_to(app: typer.Typer) -> None:
 
 def submit(
     call: Call,
-    file: Annotated[str, typer.Argument(metavar="FILE|-", help="A contract as JSON; - reads stdin.")],
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="A contract as JSON or XML; - reads stdin.")],
     *,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input", metavar="NAME=VALUE", help="The value of an input; may be given several times."
+        ),
+    ] = None,
+    context: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="A JSON object that is added to the contract's context."),
+    ] = None,
+    task_id: Annotated[
+        str | None, typer.Option(help="Id of a task that has none; default: a new one.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the task is over.")] = False,
     timeout_s: Annotated[
         float, typer.Option("--timeout", min=0, help="Longest wait, seconds.", show_default=True)
@@ -36,12 +54,10 @@ def submit(
     submitted_by: Annotated[str | None, typer.Option("--by", help="Who asks; default: this user.")] = None,
 ) -> None:
     """Check a contract and put it into the log; with --wait, exits with 1 unless the task completes."""
-    from octolog.edge import parse_contract
-
-    request = parse_contract(read_document(file, "contract"))
-    from octolog.client import Client
-
-    with Client(call.settings()) as client:
+    given = _Given(_pairs(inputs or []), context, task_id)
+    with _Opened(call) as opened:
+        request = given.added_to(opened.parse(read_document(file, "contract")))
+        client = opened.client
         submitted = client.submit(request, submitted_by=submitted_by)
         tell_redacted(submitted)
         if wait:
@@ -51,6 +67,88 @@ def submit(
                 _place(submitted),
                 lambda: f"{submitted.task_id} submitted; see `octolog task watch {submitted.task_id}`",
             )
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What the command line adds to a contract.
+
+    Attributes:
+        inputs: Values of inputs.
+        context: A file with a JSON object; None: nothing.
+        task_id: The task's id; None: as the contract has it.
+    """
+
+    inputs: dict[str, str]
+    context: str | None
+    task_id: str | None
+
+    def added_to(self, request: Request) -> Request:
+        """The request with all of it, checked."""
+        from octolog.domain.ids import TaskId
+        from octolog.domain.rules import check_contract
+        from octolog.edge.document import parse_object
+        from octolog.edge.xml import with_context, with_inputs
+
+        contract, minted = request.contract, request.minted
+        if self.context is not None:
+            contract = with_context(contract, parse_object(read_document(self.context, "context"), "context"))
+        contract = with_inputs(contract, self.inputs)
+        if self.task_id is not None:
+            if not minted:
+                raise InvalidContract("INVALID_TASK_ID", "task_id", f"is {contract.task_id} in the contract")
+            contract, minted = replace(contract, task_id=TaskId(self.task_id)), False
+        check_contract(contract)
+        return replace(request, contract=contract, minted=minted)
+
+
+class _Opened:
+    """A client that is connected when it is needed: a bad contract is refused without a log."""
+
+    def __init__(self, call: Call) -> None:
+        self._settings = call.settings()
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @cached_property
+    def client(self) -> Client:
+        """The client.
+
+        Raises:
+            BrokerUnavailable: When there is no cluster to talk to.
+        """
+        from octolog.client import Client
+
+        return self._stack.enter_context(Client(self._settings))
+
+    def parse(self, document: bytes) -> Request:
+        """A contract; the log is asked only for the template that it names."""
+        from octolog.app.models import Models
+        from octolog.edge import parse_contract
+
+        return parse_contract(document, templates=self._template, models=Models(self._settings))
+
+    def _template(self, label: str) -> Document:
+        return self.client.templates.find(label)
+
+
+def _pairs(given: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for pair in given:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"{pair[:60]!r} is not NAME=VALUE", param_hint="--input")
+        if name in found:
+            raise typer.BadParameter(f"{name[:60]!r} is given twice", param_hint="--input")
+        found[name] = value
+    return found
 
 
 def tell_redacted(sent: Sent) -> None:

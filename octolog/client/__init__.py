@@ -15,6 +15,7 @@ from octolog.client.decisions import Outcome, Sent, Submitted, answer_to, outcom
 from octolog.client.memory import TOPIC as MEMORY
 from octolog.client.memory import Remembered, memory_record, oblivion, supersession
 from octolog.client.sender import Letter, Sender
+from octolog.client.templates import TemplateLog
 from octolog.domain.arm import ArmCapability, ArmRegistered, ArmRetired
 from octolog.domain.contract import (
     AmendBudget,
@@ -41,7 +42,7 @@ __all__ = ["Client", "NotOver", "Outcome", "Remembered", "Sent", "Submitted"]
 
 Command = TypeVar("Command", bound=ContractCommand)
 Contract = Mapping[str, object] | bytes | str | TaskContract | Request
-"""A contract as a mapping or JSON text in seed A's names, as the domain has it, or parsed already."""
+"""A contract as a mapping or JSON text in seed A's names, as XML, as the domain has it, or parsed already."""
 
 
 class NotOver(Unavailable):
@@ -77,6 +78,20 @@ class Client:
         """Close the connection, unless it was handed in open."""
         if self._owns:
             self._connection.close()
+
+    @cached_property
+    def templates(self) -> TemplateLog:
+        """The templates in this log."""
+        return TemplateLog(self._connection, self._sender, self._user)
+
+    def parse(self, contract: Mapping[str, object] | bytes | str) -> Request:
+        """A contract from JSON, a mapping or XML, its template looked up in this log; nothing is produced.
+
+        Raises:
+            InvalidContract: It breaks a bound.
+            NotFound: There is no such template.
+        """
+        return parse_contract(contract, templates=self.templates.find, models=self.templates.models)
 
     def submit(self, contract: Contract, *, submitted_by: str | None = None) -> Submitted:
         """Put one contract into the log.
@@ -281,7 +296,7 @@ class Client:
         if isinstance(contract, TaskContract):
             request = Request(contract, None, minted=False)
         else:
-            request = contract if isinstance(contract, Request) else parse_contract(contract)
+            request = contract if isinstance(contract, Request) else self.parse(contract)
         task = request.contract
         root_id = task.task_id
         if request.root_task_id is not None or task.parent_task_id is not None:

@@ -6,12 +6,25 @@ to a topic. Bounds follow seed A; each raises `InvalidContract` with a code.
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterable
 from typing import Final, assert_never
 
 from octolog.domain.arm import ArmCapability
+from octolog.domain.bounds import (
+    MAX_JSON_BYTES,
+    check_between,
+    check_criteria,
+    check_fraction,
+    check_goal,
+    check_json,
+    check_limits,
+    check_retry,
+    check_routing,
+    check_tags,
+    check_task_id,
+    check_timeout,
+    check_words,
+)
 from octolog.domain.contract import (
     AmendBudget,
     ApproveTask,
@@ -23,14 +36,11 @@ from octolog.domain.contract import (
     TaskContract,
 )
 from octolog.domain.errors import InvalidContract
-from octolog.domain.ids import MAX_TASK_ID_LENGTH, TaskId, is_arm_id, is_step_id, is_task_id, step_task_id
-from octolog.domain.json_text import parse
+from octolog.domain.evaluator.legal import check_program
+from octolog.domain.ids import MAX_TASK_ID_LENGTH, TaskId, is_arm_id, is_step_id, step_task_id
 from octolog.domain.reports import ArmReport, ExecutionResult, ModelCallIntended, ResourceUsed, ResultStatus
-from octolog.domain.values import Amounts, Limits, RetryPolicy
+from octolog.domain.values import Amounts
 
-MAX_GOAL_CHARS: Final = 10_000
-MAX_CRITERIA: Final = 10
-MAX_TAGS: Final = 10
 MAX_DEPTH: Final = 5
 """Deepest nesting of subtasks and plans. Source: seed B."""
 
@@ -46,29 +56,16 @@ MAX_PLANNED_STEPS: Final = 10
 MAX_INPUT_CHARS: Final = 2 * 1024 * 1024
 """Outputs of prerequisites that one assignment may carry; well below the largest record."""
 
-MAX_JSON_BYTES: Final = 256 * 1024
-"""A value longer than this belongs in the blob store (design section 6)."""
-
 ROUTING_POLICIES: Final = ("cost_first", "weighted")
 SECURITY_POLICIES: Final = ("default",)
-_BUDGET_BOUNDS: Final = (
-    ("max_tokens", 1, 100_000_000),
-    ("max_time_ms", 1, 30 * 24 * 3_600_000),
-    ("max_cost_micros", 0, 1_000_000_000_000),
-    ("max_llm_calls", 0, 1_000_000),
-)
-_SHOWN_CHARS: Final = 40
-"""How much of a bad value a message repeats."""
-
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_TAG: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 
 def check_command(command: ContractCommand) -> None:
     """Raise InvalidContract when a command breaks a bound that needs no state to see."""
-    _task_id("root_task_id", command.root_task_id)
+    check_task_id("root_task_id", command.root_task_id)
     if isinstance(command, SubmitTask):
-        _words("submitted_by", command.submitted_by, MAX_WHO_CHARS)
+        check_words("submitted_by", command.submitted_by, MAX_WHO_CHARS)
         check_contract(command.contract)
         is_root = command.contract.parent_task_id is None
         if is_root and command.root_task_id != command.contract.task_id:
@@ -89,25 +86,25 @@ def _check_words(command: CancelTask | ApproveTask | DenyTask | AmendBudget) -> 
             check_limits("limits", limits)
         case _:
             assert_never(command)
-    _words("requested_by", who, MAX_WHO_CHARS)
-    _words("reason", reason, MAX_REASON_CHARS)
+    check_words("requested_by", who, MAX_WHO_CHARS)
+    check_words("reason", reason, MAX_REASON_CHARS)
 
 
 def check_contract(contract: TaskContract) -> None:
     """Raise InvalidContract for the first bound the contract breaks."""
-    _task_id("task_id", contract.task_id)
-    _goal("goal", contract.goal)
+    check_task_id("task_id", contract.task_id)
+    check_goal("goal", contract.goal)
     if contract.parent_task_id is not None:
-        _task_id("parent_task_id", contract.parent_task_id)
+        check_task_id("parent_task_id", contract.parent_task_id)
         if contract.parent_task_id == contract.task_id:
             raise InvalidContract("CYCLE", "parent_task_id", "a task cannot be its own parent")
     check_limits("budget", contract.budget)
-    _json("constraints", contract.constraints_json)
-    _json("context", contract.context_json)
-    _criteria("acceptance_criteria", contract.acceptance_criteria)
-    _between("priority", contract.priority, 1, 10, "INVALID_PRIORITY")
-    _routing("", contract.assigned_arm, contract.required_capabilities, contract.max_cost_tier)
-    _timeout("timeout_ms", contract.timeout_ms)
+    check_json("constraints", contract.constraints_json)
+    check_json("context", contract.context_json)
+    check_criteria("acceptance_criteria", contract.acceptance_criteria)
+    check_between("priority", contract.priority, 1, 10, "INVALID_PRIORITY")
+    check_routing("", contract.assigned_arm, contract.required_capabilities, contract.max_cost_tier)
+    check_timeout("timeout_ms", contract.timeout_ms)
     check_retry("retry", contract.retry)
     if contract.routing_policy not in ROUTING_POLICIES:
         raise InvalidContract(
@@ -118,6 +115,10 @@ def check_contract(contract: TaskContract) -> None:
             "UNKNOWN_POLICY", "security_policy", f"no policy named {contract.security_policy!r}"
         )
     check_plan("steps", contract.steps, MAX_STEPS, contract.task_id)
+    if contract.operators:
+        if contract.steps:
+            raise InvalidContract("INVALID_PLAN", "operators", "a contract has steps or operators, not both")
+        check_program("operators", contract.operators, contract.task_id)
 
 
 def check_plan(field: str, steps: tuple[Step, ...], max_steps: int, parent: TaskId | None = None) -> None:
@@ -134,7 +135,7 @@ def check_plan(field: str, steps: tuple[Step, ...], max_steps: int, parent: Task
             raise InvalidContract("INVALID_PLAN", f"{at}.step_id", "makes a task id that is too long")
         if step.step_id in earlier:
             raise InvalidContract("INVALID_PLAN", f"{at}.step_id", f"{step.step_id!r} stands twice")
-        _goal(f"{at}.goal", step.goal)
+        check_goal(f"{at}.goal", step.goal)
         for need in step.depends_on:
             if need not in earlier:
                 what = "does not stand earlier (a cycle?)" if need in names else "is no step of this plan"
@@ -147,45 +148,26 @@ def check_plan(field: str, steps: tuple[Step, ...], max_steps: int, parent: Task
 
 def _step_bounds(at: str, step: Step) -> None:
     check_limits(f"{at}.budget", step.budget)
-    _json(f"{at}.context", step.context_json)
-    _criteria(f"{at}.acceptance_criteria", step.acceptance_criteria)
+    check_json(f"{at}.context", step.context_json)
+    check_criteria(f"{at}.acceptance_criteria", step.acceptance_criteria)
     if step.priority is not None:
-        _between(f"{at}.priority", step.priority, 1, 10, "INVALID_PRIORITY")
-    _routing(f"{at}.", step.assigned_arm, step.required_capabilities, step.max_cost_tier)
-    _timeout(f"{at}.timeout_ms", step.timeout_ms)
-
-
-def check_limits(field: str, limits: Limits) -> None:
-    """Raise InvalidContract (INVALID_BUDGET) for a limit out of bounds."""
-    for name, low, high in _BUDGET_BOUNDS:
-        value = getattr(limits, name)
-        if value is not None:
-            _between(f"{field}.{name}", value, low, high, "INVALID_BUDGET")
-
-
-def check_retry(field: str, retry: RetryPolicy) -> None:
-    """Raise InvalidContract (INVALID_RETRY) for a rule that cannot be followed."""
-    _between(f"{field}.max_attempts", retry.max_attempts, 1, 100, "INVALID_RETRY")
-    _between(f"{field}.base_ms", retry.base_ms, 0, 3_600_000, "INVALID_RETRY")
-    _between(f"{field}.cap_ms", retry.cap_ms, 0, 24 * 3_600_000, "INVALID_RETRY")
-    for name in ("factor", "jitter_low", "jitter_high"):
-        _fraction(f"{field}.{name}", getattr(retry, name), 0.0, 100.0, "INVALID_RETRY")
-    if retry.jitter_low > retry.jitter_high:
-        raise InvalidContract("INVALID_RETRY", f"{field}.jitter_low", "is above jitter_high")
+        check_between(f"{at}.priority", step.priority, 1, 10, "INVALID_PRIORITY")
+    check_routing(f"{at}.", step.assigned_arm, step.required_capabilities, step.max_cost_tier)
+    check_timeout(f"{at}.timeout_ms", step.timeout_ms)
 
 
 def check_report(report: ArmReport) -> None:
     """Raise InvalidContract (INVALID_REPORT) when an arm's report contradicts itself."""
-    _task_id("root_task_id", report.root_task_id)
-    _task_id("task_id", report.task_id)
+    check_task_id("root_task_id", report.root_task_id)
+    check_task_id("task_id", report.task_id)
     if isinstance(report, ExecutionResult):
         _check_result(report)
     elif isinstance(report, ModelCallIntended):
         _amounts("at_most", report.at_most)
-        _between("call_number", report.call_number, 1, 1_000_000, "INVALID_REPORT")
+        check_between("call_number", report.call_number, 1, 1_000_000, "INVALID_REPORT")
     elif isinstance(report, ResourceUsed):
         _amounts("used", report.used)
-        _between("call_number", report.call_number, 1, 1_000_000, "INVALID_REPORT")
+        check_between("call_number", report.call_number, 1, 1_000_000, "INVALID_REPORT")
 
 
 def _check_result(result: ExecutionResult) -> None:
@@ -196,9 +178,9 @@ def _check_result(result: ExecutionResult) -> None:
         raise InvalidContract(code, "error", "a success carries no error")
     if result.status is not ResultStatus.SUCCESS and not result.error:
         raise InvalidContract(code, "error", f"a {result.status.lower()} needs an error")
-    _fraction("confidence", result.confidence, 0.0, 1.0, code)
-    _between("execution_time_ms", result.execution_time_ms, 0, 2**53, code)
-    _between("tokens_used", result.tokens_used, 0, MAX_METERED, code)
+    check_fraction("confidence", result.confidence, 0.0, 1.0, code)
+    check_between("execution_time_ms", result.execution_time_ms, 0, 2**53, code)
+    check_between("tokens_used", result.tokens_used, 0, MAX_METERED, code)
     if result.provenance.arm_id != result.arm_id:
         raise InvalidContract(code, "provenance.arm_id", f"differs from arm_id {result.arm_id!r}")
     if _SHA256.fullmatch(result.provenance.command_hash) is None:
@@ -222,95 +204,20 @@ def check_capability(capability: ArmCapability) -> None:
         )
     if not capability.capabilities:
         raise InvalidContract(code, "capabilities", "needs at least one tag")
-    _tags("capabilities", capability.capabilities, code)
-    _between("cost_tier", capability.cost_tier, 1, 5, code)
-    _between("timeout_seconds", capability.timeout_seconds, 1, 300, code)
-    _between("max_concurrent_tasks", capability.max_concurrent_tasks, 1, 10_000, code)
-    _fraction("success_rate", capability.success_rate, 0.0, 1.0, code)
+    check_tags("capabilities", capability.capabilities, code)
+    check_between("cost_tier", capability.cost_tier, 1, 5, code)
+    check_between("timeout_seconds", capability.timeout_seconds, 1, 300, code)
+    check_between("max_concurrent_tasks", capability.max_concurrent_tasks, 1, 10_000, code)
+    check_fraction("success_rate", capability.success_rate, 0.0, 1.0, code)
     for name in ("endpoint", "health_check_url"):
         url = getattr(capability, name)
         if url and not url.startswith(("http://", "https://")):
             raise InvalidContract(code, name, f"{url[:80]!r} is no http or https URL")
-    _json("input_schema", capability.input_schema_json)
-    _json("output_schema", capability.output_schema_json)
+    check_json("input_schema", capability.input_schema_json)
+    check_json("output_schema", capability.output_schema_json)
     check_retry("retry_policy", capability.retry_policy)
-
-
-def _task_id(field: str, value: str) -> None:
-    if not is_task_id(value):
-        shown = value if len(value) <= _SHOWN_CHARS else f"{value[:_SHOWN_CHARS]}..."
-        raise InvalidContract(
-            "INVALID_TASK_ID",
-            field,
-            f"{shown!r}: use 1 to 255 letters, digits and ._:/- , a letter or digit first",
-        )
-
-
-def _goal(field: str, goal: str) -> None:
-    if not goal.strip():
-        raise InvalidContract("VALIDATION", field, "is empty")
-    if len(goal) > MAX_GOAL_CHARS:
-        raise InvalidContract("VALIDATION", field, f"{len(goal)} characters; at most {MAX_GOAL_CHARS}")
-
-
-def _words(field: str, text: str, most: int) -> None:
-    if len(text) > most:
-        raise InvalidContract("VALIDATION", field, f"{len(text)} characters; at most {most}")
-
-
-def _criteria(field: str, criteria: tuple[str, ...]) -> None:
-    if len(criteria) > MAX_CRITERIA:
-        raise InvalidContract("VALIDATION", field, f"{len(criteria)} criteria; at most {MAX_CRITERIA}")
-
-
-def _json(field: str, text: str) -> None:
-    if len(text) > MAX_JSON_BYTES:
-        raise InvalidContract("VALIDATION", field, f"{len(text)} characters; at most {MAX_JSON_BYTES}")
-    if text == "{}":
-        return
-    try:
-        value = parse(text)
-    except ValueError as error:
-        raise InvalidContract("VALIDATION", field, f"is no JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise InvalidContract("VALIDATION", field, "must be a JSON object")
-
-
-def _routing(at: str, arm: str | None, tags: tuple[str, ...], max_tier: int | None) -> None:
-    if arm is not None and not is_arm_id(arm):
-        raise InvalidContract("VALIDATION", f"{at}assigned_arm", f"{arm[:64]!r} is no arm id")
-    if len(tags) > MAX_TAGS:
-        raise InvalidContract(
-            "VALIDATION", f"{at}required_capabilities", f"{len(tags)} tags; at most {MAX_TAGS}"
-        )
-    _tags(f"{at}required_capabilities", tags, "VALIDATION")
-    if max_tier is not None:
-        _between(f"{at}max_cost_tier", max_tier, 1, 5, "VALIDATION")
-
-
-def _tags(field: str, tags: Iterable[str], code: str) -> None:
-    for tag in tags:
-        if _TAG.fullmatch(tag) is None:
-            raise InvalidContract(
-                code, field, f"{tag[:64]!r} is no tag: use lowercase letters, digits, _ and -"
-            )
-
-
-def _timeout(field: str, timeout_ms: int | None) -> None:
-    if timeout_ms is not None:
-        _between(field, timeout_ms, 1, 24 * 3_600_000, "VALIDATION")
 
 
 def _amounts(field: str, amounts: Amounts) -> None:
     for name in ("tokens", "time_ms", "cost_micros", "calls"):
-        _between(f"{field}.{name}", getattr(amounts, name), 0, MAX_METERED, "INVALID_REPORT")
-
-
-def _between(field: str, value: int, low: int, high: int, code: str) -> None:
-    if not low <= value <= high:
-        raise InvalidContract(code, field, f"{value} is not between {low} and {high}")
-
-
-def _fraction(field: str, value: float, low: float, high: float, code: str) -> None:
-    if not math.isfinite(value) or not low <= value <= high:
-        raise InvalidContract(code, field, f"{value} is not between {low} and {high}")
+        check_between(f"{field}.{name}", getattr(amounts, name), 0, MAX_METERED, "INVALID_REPORT")

@@ -17,6 +17,8 @@ from octolog.domain.assignment import ArmCommand, AttemptAssignment, AttemptRevo
 from octolog.domain.chain import GENESIS, RULES, Link
 from octolog.domain.contract import ContractCommand
 from octolog.domain.errors import InvalidContract
+from octolog.domain.evaluator.given import assignment
+from octolog.domain.evaluator.places import is_leaf
 from octolog.domain.ids import MAX_TASK_ID_LENGTH, ArmId, AttemptId, TaskId
 from octolog.domain.registry import Registry
 from octolog.domain.reports import ArmReport
@@ -201,6 +203,8 @@ class Shard:
 
     def _fold(self, entry: OpenTree, fact: f.Fact, head: bytes, *, live: bool) -> None:
         tree = entry.tree
+        node = tree.nodes.get(fact.task_id) if isinstance(fact, f.TaskCompleted | f.TaskFailed) else None
+        above, alone = (None, True) if node is None or node.op is None else (node.parent, is_leaf(node))
         evolve(tree, fact)
         match fact:
             case f.AttemptAssigned():
@@ -214,9 +218,21 @@ class Shard:
                     self._scheduler.ended(fact.arm_id)
                     self._unpark(entry)
             case f.TaskCompleted():
-                node = tree.nodes.get(fact.task_id)
                 if node is not None and node.dependents:
                     self._mark_ready(entry, node.dependents, live=live)
+                if above is not None and above in tree.nodes:  # it may have waited for this alone
+                    self._mark_ready(entry, [above], live=live)
+            case f.OperatorStarted():
+                if fact.task_id in tree.nodes:
+                    self._mark_ready(entry, [fact.task_id], live=live)
+            case f.RecoveryStarted():
+                if fact.recovery_task_id in tree.nodes:
+                    self._mark_ready(entry, [fact.recovery_task_id], live=live)
+            case f.TaskFailed():
+                entry.ready.pop(fact.task_id, None)
+                if not alone:
+                    for task_id in [task_id for task_id in entry.ready if task_id not in tree.nodes]:
+                        del entry.ready[task_id]
             case f.TaskSubmitted():
                 task_id = fact.contract.task_id
                 self._mark_ready(entry, [task_id, *tree.nodes[task_id].children], live=live)
@@ -367,6 +383,8 @@ def closed_form(entry: OpenTree) -> ClosedTree:
 
 def _assignment(tree: Tree, fact: f.AttemptAssigned) -> AttemptAssignment:
     node = tree.nodes[fact.task_id]
+    if node.op is not None or node.spawn is not None:
+        return assignment(tree, node, fact)
     spec = node.spec
     inputs = tuple(
         StepInput(need.spec.step_id or need.task_id, need.output, need.output_blob)

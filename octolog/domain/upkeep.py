@@ -58,7 +58,7 @@ class TreeSnapshot:
     state_version: int
     state: bytes
     head: bytes
-    program_id: TaskId = TaskId("")
+    program_id: str = ""
     part: int = 0
     parts: int = 1
 

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
 from octolog.domain.contract import Step, TaskContract
 from octolog.domain.errors import InvalidContract
 from octolog.domain.ids import ArmId, TaskId, is_task_id
+from octolog.domain.operators import Program
 from octolog.domain.rules import check_contract
-from octolog.domain.values import DEFAULT_RETRY, NO_LIMITS, Limits
+from octolog.domain.values import DEFAULT_RETRY, NO_LIMITS
 from octolog.edge.document import parse_object, shown
-from octolog.edge.model import Edge, RetryEdge, between, build, object_json, scaled
+from octolog.edge.limits import BudgetEdge, Timeout, milliseconds
+from octolog.edge.model import Edge, RetryEdge, build, object_json
+from octolog.edge.operators import OperatorEdge, check_models, program_of
 from octolog.edge.uuid7 import uuid7
-
-MAX_TIME_SECONDS: Final = "2592000"
-MAX_COST_DOLLARS: Final = "1000000"
-MAX_TIMEOUT_SECONDS: Final = "86400"
-"""The domain's bounds in the edge's units; a test holds them together."""
+from octolog.edge.xml import FindTemplate, contract_of, is_xml, read_xml, with_inputs
 
 PRIORITY_WORDS: Final = {"critical": 1, "high": 3, "medium": 5, "low": 8}
 _CODES: Final = {
@@ -34,6 +33,7 @@ _CODES: Final = {
     "retry": "INVALID_RETRY",
     "step_id": "INVALID_PLAN",
     "depends_on": "INVALID_PLAN",
+    "operators": "INVALID_PLAN",
 }
 
 
@@ -52,14 +52,28 @@ class Request:
     minted: bool
 
 
-def parse_contract(document: bytes | str | Mapping[str, object]) -> Request:
-    """A contract from JSON text or a mapping; without a task id it gets a new UUIDv7.
+def parse_contract(
+    document: bytes | str | Mapping[str, object],
+    *,
+    templates: FindTemplate | None = None,
+    models: Container[str] | None = None,
+) -> Request:
+    """A contract from JSON text, a mapping, or XML; without a task id it gets a new UUIDv7.
+
+    Args:
+        document: The contract, or a template or operator document as XML.
+        templates: Finds the template that a contract names; None: it may name none.
+        models: Model ids that exist; None: any name will do.
 
     Raises:
         InvalidContract: For the first thing that is wrong; nothing was produced.
     """
+    if not isinstance(document, Mapping) and is_xml(document):
+        asked = contract_of(read_xml(document, models).program)
+        check_contract(asked)
+        return Request(asked, None, minted=True)
     edge = build(_Contract, parse_object(document, "contract"), _code_of)
-    contract = edge.contract()
+    contract = edge.contract(edge.program(templates, models))
     if edge.root_task_id is not None and not is_task_id(edge.root_task_id):
         raise InvalidContract("INVALID_TASK_ID", "root_task_id", f"{shown(edge.root_task_id)} is no task id")
     check_contract(contract)
@@ -91,41 +105,9 @@ def _context(value: object) -> object:
     return value
 
 
-def _cost(value: float) -> float:
-    if value > 0 and scaled(value, 1_000_000) == 0:
-        raise ValueError(f"{value} is less than a millionth of a dollar")
-    return between("0", MAX_COST_DOLLARS)(value)
-
-
 _Priority = Annotated[int, BeforeValidator(_priority)]
 _Constraints = Annotated[dict[str, Any], BeforeValidator(_constraints)]
 _Context = Annotated[dict[str, Any], BeforeValidator(_context)]
-_Dollars = Annotated[float, AfterValidator(_cost)]
-_Time = Annotated[float, AfterValidator(between("0.001", MAX_TIME_SECONDS))]
-_Timeout = Annotated[float, AfterValidator(between("0.001", MAX_TIMEOUT_SECONDS))]
-
-
-class _Budget(Edge):
-    noun: ClassVar[str] = "budget"
-
-    max_tokens: int | None = None
-    max_time_seconds: _Time | None = None
-    max_cost_dollars: _Dollars | None = None
-    max_cost_usd: _Dollars | None = None
-    max_llm_calls: int | None = None
-
-    def limits(self, at: str) -> Limits:
-        if self.max_cost_dollars is not None and self.max_cost_usd is not None:
-            raise InvalidContract(
-                "INVALID_BUDGET", f"{at}.max_cost_usd", "is another name of max_cost_dollars; give one"
-            )
-        cost = self.max_cost_usd if self.max_cost_dollars is None else self.max_cost_dollars
-        return Limits(
-            max_tokens=self.max_tokens,
-            max_time_ms=_milliseconds(self.max_time_seconds),
-            max_cost_micros=None if cost is None else scaled(cost, 1_000_000),
-            max_llm_calls=self.max_llm_calls,
-        )
 
 
 class _Work(Edge):
@@ -134,11 +116,11 @@ class _Work(Edge):
     goal: str
     context: _Context = Field(default_factory=dict)
     acceptance_criteria: list[str] = Field(default_factory=list)
-    budget: _Budget | None = None
+    budget: BudgetEdge | None = None
     assigned_arm: str | None = None
     required_capabilities: list[str] = Field(default_factory=list)
     max_cost_tier: int | None = None
-    timeout_seconds: _Timeout | None = None
+    timeout_seconds: Timeout | None = None
 
     def common(self, at: str) -> dict[str, Any]:
         return {
@@ -149,7 +131,7 @@ class _Work(Edge):
             "assigned_arm": None if self.assigned_arm is None else ArmId(self.assigned_arm),
             "required_capabilities": tuple(self.required_capabilities),
             "max_cost_tier": self.max_cost_tier,
-            "timeout_ms": _milliseconds(self.timeout_seconds),
+            "timeout_ms": milliseconds(self.timeout_seconds),
         }
 
 
@@ -172,6 +154,7 @@ class _Step(_Work):
 class _Contract(_Work):
     noun: ClassVar[str] = "contract"
 
+    goal: str = ""  # a program has one of its own
     task_id: str | None = None
     constraints: _Constraints = Field(default_factory=dict)
     parent_task_id: str | None = None
@@ -181,8 +164,41 @@ class _Contract(_Work):
     routing_policy: str = "cost_first"
     retry: RetryEdge | None = None
     steps: list[_Step] = Field(default_factory=list)
+    operators: list[OperatorEdge] = Field(default_factory=list)
+    xml: str | None = None
+    template: str | None = None
+    inputs: dict[str, str] = Field(default_factory=dict)
 
-    def contract(self) -> TaskContract:
+    def program(self, templates: FindTemplate | None, models: Container[str] | None) -> Program:
+        """What it asks to be evaluated; empty: nothing of the kind."""
+        ways = [name for name in ("steps", "operators", "xml", "template") if getattr(self, name)]
+        if len(ways) > 1:
+            raise InvalidContract("INVALID_PLAN", ways[1], f"a contract has {' or '.join(ways)}, not both")
+        if self.xml is not None:
+            return read_xml(self.xml, models).program
+        if self.template is None:
+            found = program_of(self.operators)
+            check_models(found, models)
+            return found
+        if templates is None:
+            raise InvalidContract(
+                "VALIDATION", "template", "a template is looked up in a log, and there is none"
+            )
+        return templates(self.template).program
+
+    def contract(self, program: Program) -> TaskContract:
+        """The domain's value, with a program if there is one."""
+        if not program and "goal" not in self.model_fields_set:
+            raise InvalidContract("VALIDATION", "goal", "is required")
+        contract = self._bare()
+        if program:
+            given = self.model_fields_set
+            names = [name for name in _DOMAIN_FIELDS if _EDGE_NAMES.get(name, name) in given]
+            said = {name: getattr(contract, name) for name in names}
+            contract = contract_of(program, contract.task_id, **said)
+        return with_inputs(contract, self.inputs)
+
+    def _bare(self) -> TaskContract:
         return TaskContract(
             task_id=TaskId(str(uuid7()) if self.task_id is None else self.task_id),
             constraints_json=object_json(self.constraints),
@@ -196,8 +212,14 @@ class _Contract(_Work):
         )
 
 
-def _milliseconds(seconds: float | None) -> int | None:
-    return None if seconds is None else scaled(seconds, 1_000)
+_EDGE_NAMES: Final = {
+    "constraints_json": "constraints",
+    "context_json": "context",
+    "timeout_ms": "timeout_seconds",
+}
+_DOMAIN_FIELDS: Final = tuple(
+    field.name for field in fields(TaskContract) if field.name not in {"task_id", "operators"}
+)
 
 
 def _code_of(names: tuple[str, ...]) -> str:

@@ -39,7 +39,7 @@ class Point:
         memory: What is remembered; without the vector, which the store keeps apart.
         root_task_id: The tree it comes from.
         task_id: The task it comes from.
-        digest: SHA-256 of what was recorded: a repeat of it changes nothing.
+        digest: SHA-256 of what was recorded, but for when and the vector: a repeat changes nothing.
         partition: Where it lies.
         recorded_at: Offset of its record.
         recorded_ms: When that was appended, milliseconds since the epoch.
@@ -136,5 +136,17 @@ def replaced_point_id(memory_id: str, recorded_at: int) -> str:
 
 
 def digest_of(event: MemoryRecorded) -> str:
-    """Hex SHA-256 of everything a record says; equal for a repeat."""
-    return sha256(repr(event).encode()).hexdigest()
+    """Hex SHA-256 of what a record says; equal for a repeat, whenever it was made and whatever vector it carries."""
+    memory = event.memory
+    said = (
+        event.root_task_id,
+        event.task_id,
+        memory.memory_id,
+        memory.entity_type.value,
+        memory.content,
+        memory.source,
+        memory.confidence,
+        memory.metadata_json,
+        memory.tags,
+    )
+    return sha256(repr(said).encode()).hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Container
 from dataclasses import dataclass
 
 from lxml import etree
@@ -35,7 +35,7 @@ class Output:
     warnings: tuple[str, ...] = ()
 
 
-def judge(document: bytes | str, known_models: Collection[str] | None = None) -> Verdict:
+def judge(document: bytes | str, known_models: Container[str] | None = None) -> Verdict:
     """Everything there is to say about a document.
 
     Args:
@@ -45,7 +45,7 @@ def judge(document: bytes | str, known_models: Collection[str] | None = None) ->
     return _judge(document, known_models, content=True)
 
 
-def read_document(document: bytes | str, known_models: Collection[str] | None = None) -> Document:
+def read_document(document: bytes | str, known_models: Container[str] | None = None) -> Document:
     """What a document says.
 
     Args:
@@ -58,7 +58,7 @@ def read_document(document: bytes | str, known_models: Collection[str] | None = 
     return _judge(document, known_models, content=False).required()
 
 
-def _judge(document: bytes | str, known_models: Collection[str] | None, *, content: bool) -> Verdict:
+def _judge(document: bytes | str, known_models: Container[str] | None, *, content: bool) -> Verdict:
     try:
         root = parse(document)
     except DocumentRefused as refused:
@@ -97,7 +97,7 @@ def read_ast(document: bytes | str) -> ASTNode:
     return to_ast(root)
 
 
-def read_program(document: bytes | str, known_models: Collection[str] | None = None) -> Program:
+def read_program(document: bytes | str, known_models: Container[str] | None = None) -> Program:
     """The program in an operator document, strictly: for what a decomposition gave.
 
     Raises:

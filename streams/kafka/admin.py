@@ -5,17 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # exported, not listed
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported, not listed
+    AdminClient,
+    ClusterMetadata,
+    OffsetSpec,
+    TopicMetadata,
+)
 from confluent_kafka.cimpl import NewTopic
 
-from octolog.domain.errors import BrokerUnavailable, SettingsError
+from octolog.domain.errors import BrokerUnavailable, OctologError, SettingsError
 from streams.kafka.config import REQUEST_TIMEOUT_S, KafkaConfig
-from streams.kafka.errors import translated
+from streams.kafka.errors import Refusals, asked, translated
 
-_LOOK_AGAIN_S: Final = 0.02
+_KNOWN_S: Final = 30.0
+_KNOWN_PAUSE_S: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +62,20 @@ class KafkaAdmin:
     """
 
     def __init__(self, config: KafkaConfig) -> None:
-        self._client = AdminClient(config.client())
+        self._refusals = Refusals()
+        properties: dict[str, Any] = {**config.client(), "error_cb": self._refusals.hear}
+        self._client = AdminClient(properties)
 
     def cluster_id(self) -> str:
         """The cluster's id; differs between two clusters, and after a new format of the same one."""
         try:
             return str(self._client.describe_cluster(request_timeout=REQUEST_TIMEOUT_S).result().cluster_id)
         except KafkaException as error:
-            raise translated(error, "asking for the cluster id") from error
+            raise self._translated(error, "asking for the cluster id") from error
 
     def topics(self) -> dict[str, TopicState]:
         """Every topic of the cluster by name."""
-        try:
-            found = self._client.list_topics(timeout=REQUEST_TIMEOUT_S).topics
-        except KafkaException as error:
-            raise translated(error, "listing topics") from error
-        return {name: TopicState(name, len(topic.partitions)) for name, topic in found.items()}
+        return {name: TopicState(name, len(topic.partitions)) for name, topic in self._listed().items()}
 
     def high_watermarks(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         """The end of each partition with open transactions counted in; a committed reader may see less."""
@@ -83,7 +87,7 @@ class KafkaAdmin:
         try:
             return {place.partition: future.result().offset for place, future in futures.items()}
         except KafkaException as error:
-            raise translated(error, f"asking for the end of {topic}") from error
+            raise self._translated(error, f"asking for the end of {topic}") from error
 
     def static_members(self, group: str) -> set[str]:
         """Names of the static members that a consumer group has now; none for a group that is not there."""
@@ -93,7 +97,7 @@ class KafkaAdmin:
         except KafkaException as error:
             if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
                 return set()
-            raise translated(error, f"asking for the members of {group}") from error
+            raise self._translated(error, f"asking for the members of {group}") from error
         return {member.group_instance_id for member in members if member.group_instance_id}
 
     def create(self, specs: Iterable[TopicSpec]) -> list[str]:
@@ -133,35 +137,46 @@ class KafkaAdmin:
                 created.append(name)
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    raise translated(error, f"creating topic {name}") from error
-        self._wait_until_led({spec.name for spec in missing})
+                    raise self._translated(error, f"creating topic {name}") from error
+        self._wait_until_known({spec.name for spec in missing})
         return created
 
-    def _wait_until_led(self, names: set[str]) -> None:
-        """Return once the broker shows these topics, and a leader for each partition.
-
-        The controller says that a topic exists before the brokers have heard of it.
-        """
-        deadline_s = time.monotonic() + REQUEST_TIMEOUT_S
-        while not names <= self._led():
-            if time.monotonic() > deadline_s:
-                raise BrokerUnavailable(f"Kafka made {min(names)}, and does not show it")
-            time.sleep(_LOOK_AGAIN_S)
-
-    def _led(self) -> set[str]:
-        try:
-            found = self._client.list_topics(timeout=REQUEST_TIMEOUT_S).topics
-        except KafkaException as error:
-            raise translated(error, "listing topics") from error
-        return {
-            name
-            for name, topic in found.items()
-            if topic.partitions and all(place.leader >= 0 for place in topic.partitions.values())
-        }
+    def _wait_until_known(self, names: set[str]) -> None:
+        """A topic exists for its controller first; whoever asks a broker for it too early hears that there is none."""
+        until_s = time.monotonic() + _KNOWN_S
+        while True:
+            found = self._listed()
+            late = [name for name in names if name not in found or not _is_ready(found[name])]
+            if not late:
+                return
+            if time.monotonic() > until_s:
+                raise BrokerUnavailable(f"no leader for topic {min(late)} after {_KNOWN_S:.0f} s")
+            time.sleep(_KNOWN_PAUSE_S)
 
     def wait(self, timeout_s: float = REQUEST_TIMEOUT_S) -> None:
         """Return once the cluster answers."""
         try:
-            self._client.list_topics(timeout=timeout_s)
+            self._metadata(timeout_s)
         except KafkaException as error:
-            raise BrokerUnavailable(f"Kafka does not answer within {timeout_s:.0f} s") from error
+            reason = self._refusals.last
+            said = f"Kafka: {reason}" if reason else f"Kafka does not answer within {timeout_s:.0f} s"
+            raise BrokerUnavailable(said) from error
+
+    def _listed(self) -> dict[str, TopicMetadata]:
+        try:
+            return self._metadata(REQUEST_TIMEOUT_S).topics
+        except KafkaException as error:
+            raise self._translated(error, "listing topics") from error
+
+    def _metadata(self, timeout_s: float) -> ClusterMetadata:
+        client = self._client
+        return asked(lambda s: client.list_topics(timeout=s), timeout_s, self._refusals, client.poll)
+
+    def _translated(self, error: KafkaException, doing: str) -> OctologError:
+        self._client.poll(0)
+        return translated(error, doing, self._refusals)
+
+
+def _is_ready(topic: TopicMetadata) -> bool:
+    partitions = topic.partitions.values()
+    return topic.error is None and bool(partitions) and all(p.leader >= 0 for p in partitions)

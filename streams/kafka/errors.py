@@ -7,12 +7,17 @@ what happened, so the producer is thrown away and a new one fences it.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from enum import Enum
-from typing import Final
+from typing import Final, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 
 from octolog.domain.errors import BrokerUnavailable, OctologError
+
+T = TypeVar("T")
+_FIRST_PIECE_S: Final = 0.5
 
 
 class Verdict(Enum):
@@ -37,6 +42,16 @@ _FENCED: Final = frozenset(
 _REALLY_FENCED: Final = _FENCED - {KafkaError._FATAL}  # noqa: SLF001
 _TIMED_OUT: Final = frozenset(
     {KafkaError._TIMED_OUT, KafkaError.REQUEST_TIMED_OUT, KafkaError._MSG_TIMED_OUT}  # noqa: SLF001
+)
+
+_REFUSED: Final = frozenset(
+    {
+        KafkaError._AUTHENTICATION,  # noqa: SLF001
+        KafkaError._SSL,  # noqa: SLF001
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.UNSUPPORTED_SASL_MECHANISM,
+        KafkaError.ILLEGAL_SASL_STATE,
+    }
 )
 
 _TRANSIENT: Final = frozenset(
@@ -75,10 +90,51 @@ def judge(error: KafkaException) -> Verdict:
     return Verdict.REPLACE
 
 
-def translated(error: KafkaException, doing: str) -> OctologError:
+class Refusals:
+    """Why a broker did not let a client in: requests say "transport failure" alone, and this comes beside.
+
+    Its `hear` is the client's `error_cb`; that is called out of a poll, so whoever asks must have polled.
+    """
+
+    def __init__(self) -> None:
+        self.last = ""
+
+    def hear(self, error: KafkaError) -> None:
+        """Keep what is about passwords and certificates; whatever else happens passes by itself."""
+        if error.code() in _REFUSED:
+            self.last = " ".join(error.str().split())
+
+
+def asked(
+    request: Callable[[float], T], timeout_s: float, refusals: Refusals, poll: Callable[[float], object]
+) -> T:
+    """The answer to a request, asked for again after growing pauses so that a refusal is heard early.
+
+    Args:
+        request: Takes a time-out, seconds.
+        timeout_s: In all.
+        refusals: Of the client that is asked.
+        poll: That client's.
+
+    Raises:
+        KafkaException: When it was refused, or did not answer in time.
+    """
+    until_s, piece_s = time.monotonic() + timeout_s, _FIRST_PIECE_S
+    while True:
+        try:
+            return request(min(piece_s, max(_FIRST_PIECE_S, until_s - time.monotonic())))
+        except KafkaException:
+            poll(0)
+            if refusals.last or time.monotonic() >= until_s:
+                raise
+            piece_s *= 2
+
+
+def translated(error: KafkaException, doing: str, refusals: Refusals | None = None) -> OctologError:
     """The error in our words, one line."""
     code: KafkaError = error.args[0]
-    return BrokerUnavailable(f"Kafka, while {doing}: {code.str()}")
+    reason = (refusals.last if refusals is not None else "") or code.str()
+    return BrokerUnavailable(f"Kafka, while {doing}: {reason}")
 
 
 def ignorable(error: KafkaError) -> bool:

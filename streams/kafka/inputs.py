@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any, Final
 
@@ -107,11 +107,7 @@ class InputConsumer:
 
     def marked(self, topic: str) -> int:
         """The position that `mark` left last; 0 when there is none."""
-        try:
-            (found,) = self._consumer.committed([TopicPartition(topic, 0)], timeout=REQUEST_TIMEOUT_S)
-        except KafkaException as error:
-            raise translated(error, f"asking for the position in {topic}") from error
-        return max(0, found.offset)
+        return self.positions(topic, [0])[0]
 
     def group_metadata(self) -> Any:
         """What a transaction needs to commit this group's positions; fresh at every call."""
@@ -142,22 +138,12 @@ class InputConsumer:
             except KafkaException as error:
                 raise translated(error, "going back to the committed position") from error
 
-    def unread(self, topic: str, ends: Mapping[int, int]) -> dict[int, int]:
-        """For each partition, the end that was given if its committed position lies before it; else 0."""
-        if not ends:
+    def positions(self, topic: str, partitions: list[int]) -> dict[int, int]:
+        """The committed position of each of these partitions of one topic; 0 where there is none."""
+        if not partitions:
             return {}
-        try:
-            found = self._consumer.committed(
-                [TopicPartition(topic, number) for number in ends], timeout=REQUEST_TIMEOUT_S
-            )
-        except KafkaException as error:
-            raise translated(error, f"asking for the positions in {topic}") from error
-        return {tp.partition: end if tp.offset < (end := ends[tp.partition]) else 0 for tp in found}
-
-    def read_to(self, topic: str, partition: int) -> int:
-        """The offset after the last record delivered; below 0 when none was."""
-        (found,) = self._consumer.position([TopicPartition(topic, partition)])
-        return int(found.offset)
+        found = self._ask_committed([TopicPartition(topic, number) for number in partitions])
+        return {tp.partition: max(0, tp.offset) for tp in found}
 
     def lag(self, partitions: list[int]) -> int:
         """Records not processed yet, by the last known ends; control records count."""
@@ -172,7 +158,11 @@ class InputConsumer:
         self._consumer.close()
 
     def _committed(self, partitions: list[int]) -> list[TopicPartition]:
-        asked = [TopicPartition(topic, partition) for topic in self._topics for partition in partitions]
+        return self._ask_committed(
+            [TopicPartition(topic, partition) for topic in self._topics for partition in partitions]
+        )
+
+    def _ask_committed(self, asked: list[TopicPartition]) -> list[TopicPartition]:
         try:
             return self._consumer.committed(asked, timeout=REQUEST_TIMEOUT_S)
         except KafkaException as error:

@@ -9,6 +9,7 @@ one is lost, both are, and the worker restores from the log.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -40,11 +41,18 @@ class TransactionPipeline:
         self._ender = ThreadPoolExecutor(1, thread_name_prefix=f"{owner}-commits")
         with ThreadPoolExecutor(len(_TURNS)) as starting:
             self._turns = list(starting.map(lambda turn: TransactionalProducer(config, owner + turn), _TURNS))
-        self._ending: Future[None] | None = None
+        self._ending: Future[float] | None = None
+        self._open = False
+
+    @property
+    def ended(self) -> bool:
+        """True when the last transaction is over and `settle` has not told how."""
+        return self._ending is not None and self._ending.done()
 
     def begin(self) -> None:
         """Open a transaction; local, needs no broker."""
         self._turns[0].begin()
+        self._open = True
 
     def produce(
         self,
@@ -57,41 +65,42 @@ class TransactionPipeline:
         """Add a record to the open transaction; `partition` -1 leaves the choice to the key."""
         self._turns[0].produce(topic, key, value, partition, headers)
 
-    def commit(self, offsets: list[TopicPartition], group: Any) -> None:
-        """Commit the open transaction, with the inputs' positions, in the background; see `settle`.
+    def prepare(self, offsets: list[TopicPartition], group: Any) -> None:
+        """Bring the open transaction's records, and the inputs' positions, to the broker.
 
         Raises:
-            TransactionLost: When this one or the one before did not commit, or nobody knows.
+            TransactionLost: When that failed, or nobody knows.
             ProducerFenced: When an id was taken over.
         """
-        current = self._turns[0]
-        current.prepare(offsets, group)
-        try:
-            self.settle()
-        except Unavailable:
-            current.abort()
-            raise
-        self._ending = self._ender.submit(current.commit)
+        self._turns[0].prepare(offsets, group)
+
+    def commit(self) -> None:
+        """Commit what was prepared, in the background; the one before must be settled."""
+        self._ending = self._ender.submit(_commit, self._turns[0])
+        self._open = False
         self._turns.reverse()
 
-    def check(self) -> None:
-        """Hear how the last transaction ended, if it did by now; raises what `settle` does."""
-        if self._ending is not None and self._ending.done():
-            self.settle()
-
-    def settle(self) -> None:
-        """Wait until the last transaction is committed.
+    def settle(self) -> float:
+        """Wait until the last transaction is committed; seconds its commit took, 0.0 when there was none.
 
         Raises:
-            TransactionLost: When it did not commit, or nobody knows.
-            ProducerFenced: When its id was taken over.
+            TransactionLost: When it did not commit, or nobody knows; the open one is aborted then.
+            ProducerFenced: When its id was taken over; likewise.
         """
         ending, self._ending = self._ending, None
-        if ending is not None:
-            ending.result()
+        if ending is None:
+            return 0.0
+        try:
+            return ending.result()
+        except (Unavailable, Fenced):
+            if self._open:
+                self._open = False
+                self._turns[0].abort()
+            raise
 
     def abandon(self) -> None:
         """Wait until the last transaction is over, however it ended."""
+        self._open = False  # its caller knows it to be lost
         with suppress(Unavailable, Fenced):  # whoever is fenced hears of it at the next transaction
             self.settle()
 
@@ -112,6 +121,12 @@ class TransactionPipeline:
         self._ender.shutdown()
         for producer in self._turns:
             producer.close()
+
+
+def _commit(producer: TransactionalProducer) -> float:
+    began_s = time.monotonic()
+    producer.commit()
+    return time.monotonic() - began_s
 
 
 def fence_owner(config: KafkaConfig, owner: str) -> None:

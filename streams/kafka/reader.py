@@ -8,10 +8,10 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from octolog.domain.errors import BrokerUnavailable, NotFound
+from octolog.domain.errors import BrokerUnavailable, NotFound, OctologError
 from octolog.ports import LogRecord, Positions
 from streams.kafka.config import REQUEST_TIMEOUT_S, KafkaConfig
-from streams.kafka.errors import transient, translated
+from streams.kafka.errors import Refusals, asked, transient, translated
 
 _BATCH: Final = 20_000
 _IDLE_S: Final = 0.2
@@ -31,14 +31,14 @@ class KafkaLogReader:
     """
 
     def __init__(self, config: KafkaConfig, *, batch: int = _BATCH) -> None:
-        self._consumer = Consumer(
-            config.consumer(
-                "octolog-reader",
-                enable_partition_eof=True,
-                queued_max_messages_kbytes=128 * 1024,
-                fetch_wait_max_ms=50,
-            )
+        self._refusals = Refusals()
+        properties = config.consumer(
+            "octolog-reader",
+            enable_partition_eof=True,
+            queued_max_messages_kbytes=128 * 1024,
+            fetch_wait_max_ms=50,
         )
+        self._consumer = Consumer({**properties, "error_cb": self._refusals.hear})
         self._batch = batch
 
     def ends(self, topics: Sequence[str]) -> Positions:
@@ -68,7 +68,7 @@ class KafkaLogReader:
         try:
             found = self._consumer.offsets_for_times(asked, timeout=REQUEST_TIMEOUT_S)
         except KafkaException as error:
-            raise translated(error, "looking up a time") from error
+            raise self._translated(error, "looking up a time") from error
         return {
             (tp.topic, tp.partition): tp.offset if tp.offset >= 0 else ends[tp.topic, tp.partition]
             for tp in found
@@ -109,6 +109,14 @@ class KafkaLogReader:
                 if reached >= open_ends.get(place, reached + 1):
                     del open_ends[place]
 
+    def _translated(self, error: KafkaException, doing: str) -> OctologError:
+        self._hear(0)
+        return translated(error, doing, self._refusals)
+
+    def _hear(self, timeout_s: float) -> None:
+        if not self._consumer.assignment():  # only then no record can come out of this poll
+            self._consumer.poll(timeout_s)
+
     def _poll(self) -> list[Message]:
         first = self._consumer.poll(_IDLE_S)
         if first is None:
@@ -133,7 +141,7 @@ class KafkaLogReader:
                 )
             except KafkaException as error:
                 if not transient(error) or time.monotonic() > deadline:
-                    raise translated(error, f"asking for the end of {topic}") from error
+                    raise self._translated(error, f"asking for the end of {topic}") from error
                 time.sleep(_LEADER_PAUSE_S)
                 continue
             if found is None:
@@ -142,9 +150,15 @@ class KafkaLogReader:
 
     def _partitions(self, topic: str) -> list[int]:
         try:
-            found = self._consumer.list_topics(topic, timeout=REQUEST_TIMEOUT_S).topics[topic]
+            listed = asked(
+                lambda s: self._consumer.list_topics(topic, timeout=s),
+                REQUEST_TIMEOUT_S,
+                self._refusals,
+                self._hear,
+            )
+            found = listed.topics[topic]
         except KafkaException as error:
-            raise translated(error, f"looking for {topic}") from error
+            raise self._translated(error, f"looking for {topic}") from error
         if found.error is not None and found.error.code() not in _MISSING:
             raise BrokerUnavailable(f"Kafka, while looking for {topic}: {found.error.str()}")
         if found.error is not None or not found.partitions:

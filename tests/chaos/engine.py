@@ -48,27 +48,31 @@ def engine_settings(home: Path, bootstrap_servers: str) -> Settings:
 
 
 def die_at(moment: str, nth: int) -> None:
-    """Kill this process at its `nth` commit of inputs: before it, between its two requests, or after it."""
-    commit, seen = TransactionPipeline.commit, 0
+    """Kill this process at its `nth` transaction with inputs: at one of the moments of its way."""
+    prepare, commit, seen = TransactionPipeline.prepare, TransactionPipeline.commit, 0
 
-    def doomed(self: TransactionPipeline, offsets: list[Any], group: Any) -> None:
-        nonlocal seen
-        seen += bool(offsets)
-        if seen < nth:
-            commit(self, offsets, group)
-            return
-        if moment == "offsets sent":
-            self._turns[0].prepare(offsets, group)
-        elif moment == "written":
-            self._turns[0]._producer.flush(5)
-        elif moment == "committing":
-            commit(self, offsets, group)
-        elif moment == "committed":
-            commit(self, offsets, group)
-            self.settle()
+    def die() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    TransactionPipeline.commit = doomed  # type: ignore[method-assign]
+    def prepare_or_die(self: TransactionPipeline, offsets: list[Any], group: Any) -> None:
+        nonlocal seen
+        seen += bool(offsets)
+        if seen == nth and moment == "written":
+            self._turns[0]._producer.flush(5)
+            die()
+        prepare(self, offsets, group)
+        if seen == nth and moment == "offsets sent":
+            die()
+
+    def commit_or_die(self: TransactionPipeline) -> None:
+        commit(self)
+        if seen == nth and moment == "committed":
+            self.settle()
+        if seen == nth:
+            die()
+
+    TransactionPipeline.prepare = prepare_or_die  # type: ignore[method-assign]
+    TransactionPipeline.commit = commit_or_die  # type: ignore[method-assign]
 
 
 def processor_main(bootstrap: str, state_dir: str, slot: str, options: str) -> None:

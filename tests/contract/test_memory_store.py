@@ -259,5 +259,5 @@ def test_edge_is_open_in_one_process_at_a_time(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_server_that_is_away_is_named_in_one_line() -> None:
-    with pytest.raises(StoreUnavailable, match="^Qdrant: "):
+    with pytest.raises(StoreUnavailable, match=r"^Qdrant: "):
         connect("http://127.0.0.1:9")

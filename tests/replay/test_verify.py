@@ -12,7 +12,7 @@ import pytest
 
 from octolog.domain.arm import ArmRegistered
 from octolog.domain.errors import NotFound
-from octolog.domain.task import evolve
+from octolog.domain.task.evolve import evolve
 from octolog.domain.upkeep import DeadLetter
 from octolog.domain.values import Limits
 from octolog.ports import LogRecord

@@ -14,11 +14,14 @@ BLOCK_BYTES: Final = 1 << 20
 
 INDEX_SCHEMA: Final = (
     '{"type":"record","name":"BundledRecord","namespace":"octolog.audit",'
-    '"doc":"A record of the log, and where its bytes are.","fields":[{"name":"offset","type":"long"},{"name":"timestamp_ms","type":"long"},'
-    '{"name":"key","type":["null","bytes"]},{"name":"schema_id","type":"int","doc":"-1: bytes of no known schema; '
-    '-2: no value."},{"name":"bytes","type":"long","doc":"Of its datum in the container of that schema."},'
-    '{"name":"sha256","type":{"type":"fixed","name":"Sha256","size":32},"doc":"Of its note and its value, as in this bundle."},'
-    '{"name":"redacted","type":"boolean","doc":"Personal data were left out; its hash is of what it was."}]}'
+    '"doc":"A record of the log, and where its bytes are.","fields":['
+    '{"name":"offset","type":"long"},'
+    '{"name":"timestamp_ms","type":"long"},'
+    '{"name":"key","type":["null","bytes"]},'
+    '{"name":"schema_id","type":"int","doc":"-1: bytes of no known schema; -2: no value."},'
+    '{"name":"bytes","type":"long","doc":"Of its datum in the container of that schema."},'
+    '{"name":"sha256","type":{"type":"fixed","name":"Sha256","size":32},"doc":"Of its note and value."},'
+    '{"name":"redacted","type":"boolean","doc":"Personal data were left out; a hash is of what it was."}]}'
 )
 RAW_SCHEMA: Final = '"bytes"'
 RAW, TOMBSTONE = -1, -2

@@ -3,18 +3,3 @@
 `state` holds what is, `decide` what follows from a command, `evolve` what a fact changes. Read them in this
 order. One tree is one aggregate because its budget needs one writer.
 """
-
-from octolog.domain.task.decide import decide
-from octolog.domain.task.evolve import evolve
-from octolog.domain.task.state import Attempt, Node, NodeStatus, Tree, TreeStatus, absent
-
-__all__ = [
-    "Attempt",
-    "Node",
-    "NodeStatus",
-    "Tree",
-    "TreeStatus",
-    "absent",
-    "decide",
-    "evolve",
-]

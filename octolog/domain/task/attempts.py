@@ -6,6 +6,11 @@ from collections.abc import Iterable, Iterator
 
 from octolog.domain import facts as f
 from octolog.domain.errors import InvalidContract
+from octolog.domain.evaluator import agenda, recovery
+from octolog.domain.evaluator.given import size_chars
+from octolog.domain.evaluator.moves import Complete, Fail
+from octolog.domain.evaluator.places import decomposed_id
+from octolog.domain.evaluator.state import Fault
 from octolog.domain.ids import AttemptId, TaskId, attempt_id, step_task_id
 from octolog.domain.reports import (
     AttemptHeartbeat,
@@ -46,7 +51,12 @@ def on_assign(tree: Tree, command: AssignAttempt, at_ms: int) -> Iterator[f.Fact
         message = f"the outputs it depends on are {held} characters; at most {MAX_INPUT_CHARS}"
         yield from ending.fail(tree, node, "INPUT_TOO_LARGE", Category.VALIDATION, message, at_ms)
         return
-    allowance = tree.ledger.grant(node.spec.want, tree.unassigned)
+    if node.op is not None and size_chars(tree, node) > MAX_INPUT_CHARS:
+        yield from agenda.run(tree, Fail(node.task_id, agenda.too_large(MAX_INPUT_CHARS)), at_ms)
+        return
+    # Of a program nobody knows how many steps will come: who works now is taken to want as much again.
+    lanes = tree.unassigned + len(tree.attempts) if tree.programs else 0
+    allowance = tree.ledger.grant(node.spec.want, tree.unassigned, lanes)
     if allowance is None:
         return
     if allowance.max_time_ms == 0:
@@ -129,8 +139,31 @@ def on_result(tree: Tree, result: ExecutionResult, at_ms: int) -> Iterator[f.Fac
         yield from _after_failure(tree, node, ended, at_ms)
     elif result.plan:
         yield f.TaskPlanned(at_ms, node.task_id, result.attempt_id, result.plan)
+    elif result.subtask is not None:
+        yield from _spawn(tree, node, result, at_ms)
+    elif node.op is not None and result.operators:
+        yield from _adopt(tree, node, result, at_ms)
+    elif tree.programs:
+        yield from agenda.run(tree, Complete(node.task_id), at_ms)
     else:
         yield from ending.complete(tree, node, at_ms)
+
+
+def _spawn(tree: Tree, node: Node, result: ExecutionResult, at_ms: int) -> Iterator[f.Fact]:
+    """The arm wants something done before it goes on."""
+    asked = recovery.requested(tree, node, result.attempt_id, result, at_ms)
+    yield asked
+    yield from agenda.run(tree, agenda.root_of(asked.subtask_task_id, node.task_id), at_ms)
+
+
+def _adopt(tree: Tree, node: Node, result: ExecutionResult, at_ms: int) -> Iterator[f.Fact]:
+    """A decomposition gave a legal program: it is evaluated in the failed task's place."""
+    task = tree.nodes[TaskId(node.parent or "")]
+    number = 1 if task.op is None or task.op.trouble is None else task.op.trouble.number
+    root = decomposed_id(task.task_id, number)
+    yield f.TaskCompleted(at_ms, node.task_id, result.attempt_id, "", None)
+    yield f.ProgramAdopted(at_ms, task.task_id, node.task_id, result.attempt_id, root, result.operators)
+    yield from agenda.run(tree, agenda.root_of(root, task.task_id), at_ms)
 
 
 def _renewed(
@@ -179,15 +212,40 @@ def _after_failure(tree: Tree, node: Node, ended: f.AttemptEnded, at_ms: int) ->
     message = ended.error or "no reason given"
     if ended.error_code == "BUDGET_EXCEEDED":
         yield from ending.exhaust(tree, message, at_ms)
-    elif ended.retryable and node.attempts < node.spec.retry.max_attempts:
-        wait_ms = delay_ms(node.spec.retry, ended.attempt_id, node.attempts)
+    elif ended.retryable and _tries(node) < node.spec.retry.max_attempts and not _is_structural(node, ended):
+        wait_ms = delay_ms(node.spec.retry, ended.attempt_id, _tries(node))
         yield f.RetryScheduled(at_ms, node.task_id, node.attempts + 1, wait_ms, at_ms + wait_ms)
     else:
         code = ended.error_code or "INTERNAL_ERROR"
         category = (
             Category.TIMEOUT if ended.outcome in (f.Outcome.TIMED_OUT, f.Outcome.LOST) else Category.INTERNAL
         )
-        yield from ending.fail(tree, node, code, category, message, at_ms)
+        if tree.programs:
+            yield from _after_all_tries(tree, node, ended, Fault(code, category, message), at_ms)
+        else:
+            yield from ending.fail(tree, node, code, category, message, at_ms)
+
+
+def _after_all_tries(
+    tree: Tree, node: Node, ended: f.AttemptEnded, fault: Fault, at_ms: int
+) -> Iterator[f.Fact]:
+    """A task of a tree with programs will not succeed as it is: another structure, or the end."""
+    fault.task_error = ended.task_error
+    fault.category = recovery.category_of(ended.task_error) or fault.category
+    started = recovery.recovered(tree, node, ended, at_ms)
+    if started is not None:
+        yield started
+    else:
+        yield from agenda.run(tree, Fail(node.task_id, fault), at_ms)
+
+
+def _tries(node: Node) -> int:
+    """Attempts at a task since it began, or since its last subtask ended: those count as retries."""
+    return node.attempts - (0 if node.spawn is None else node.spawn.attempts_before)
+
+
+def _is_structural(node: Node, ended: f.AttemptEnded) -> bool:
+    return node.op is not None and recovery.is_structural(ended.task_error)
 
 
 def _judged(tree: Tree, attempt: Attempt, result: ExecutionResult, at_ms: int) -> f.AttemptEnded:
@@ -198,6 +256,12 @@ def _judged(tree: Tree, attempt: Attempt, result: ExecutionResult, at_ms: int) -
     if fault is not None:
         outcome, error, code, retryable = f.Outcome.FAILURE, fault, "INVALID_OUTPUT", True
         task_error = TaskError(TaskErrorType.INVALID_OUTPUT, fault, violations=(fault,))
+    elif outcome is f.Outcome.SUCCESS:
+        found = recovery.judge(tree, tree.nodes[attempt.task_id], result)
+        if found is not None:
+            outcome, error, code, retryable, task_error = (
+                f.Outcome.FAILURE, found.message, str(found.type), False, found
+            )  # fmt: skip
     announced = (0, 0, 0, 0)
     for intent in attempt.intents.values():
         announced = add(announced, intent)

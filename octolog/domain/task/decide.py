@@ -21,6 +21,7 @@ from octolog.domain.contract import (
 )
 from octolog.domain.digest import contract_digest
 from octolog.domain.errors import InvalidContract
+from octolog.domain.evaluator import agenda
 from octolog.domain.ids import TaskId, step_task_id
 from octolog.domain.reports import (
     AttemptHeartbeat,
@@ -113,6 +114,8 @@ def _submit(tree: Tree, command: SubmitTask, at_ms: int) -> Iterator[f.Fact]:
     else:
         _check_subtask(tree, command)
     yield f.TaskSubmitted(at_ms, contract, digest, command.submitted_by)
+    if contract.operators:
+        yield from agenda.run(tree, agenda.root_of(contract.task_id, contract.parent_task_id), at_ms)
 
 
 def _check_subtask(tree: Tree, command: SubmitTask) -> None:
@@ -125,6 +128,9 @@ def _check_subtask(tree: Tree, command: SubmitTask) -> None:
         raise InvalidContract(
             "UNKNOWN_PARENT", "parent_task_id", f"no task {contract.parent_task_id} in this tree"
         )
+    if any(contract.task_id.startswith(f"{root}/") for root in tree.programs):
+        message = "begins like the ids that a program of this tree gives to its own tasks"
+        raise InvalidContract("INVALID_TASK_ID", "task_id", message)
     if parent.status in ending.OVER:
         raise InvalidContract(
             "PARENT_ENDED", "parent_task_id", f"{parent.task_id} is {parent.status.lower()}"

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from octolog.domain import facts as f
+from octolog.domain.bounds import MAX_JSON_BYTES
+from octolog.domain.evaluator.places import ended_children
+from octolog.domain.evaluator.state import Fault
 from octolog.domain.ids import TaskId
 from octolog.domain.json_text import parse, quoted
-from octolog.domain.rules import MAX_JSON_BYTES
 from octolog.domain.task.ledger import Vector, add, amounts
 from octolog.domain.task.state import Attempt, Node, NodeStatus, Tree
 from octolog.domain.values import Amounts, Category
@@ -20,19 +22,33 @@ def complete(tree: Tree, node: Node, at_ms: int) -> Iterator[f.Fact]:
     """Complete a task whose own work is done, and every ancestor that waited for it alone."""
     here: Node | None = node
     while here is not None and here.open_children == 0:
-        yield _completed(tree, here, at_ms)
+        yield completed(tree, here, at_ms)
         parent = tree.nodes.get(here.parent) if here.parent is not None else None
         here = parent if parent is not None and parent.status is NodeStatus.WAITING else None
 
 
 def fail(tree: Tree, node: Node, code: str, category: Category, message: str, at_ms: int) -> Iterator[f.Fact]:
     """Fail a task, and with it the tree: what still runs is cancelled, what was completed stays citable."""
+    yield from fail_with(tree, node, Fault(code, category, message), at_ms)
+
+
+def fail_with(tree: Tree, node: Node, fault: Fault, at_ms: int) -> Iterator[f.Fact]:
+    """As `fail`, with all that is known of the fault."""
     yield from cancel_attempts(tree, f"{node.task_id} failed", at_ms)
-    if node.task_id != tree.root_id:
-        yield f.TaskFailed(at_ms, node.task_id, code, category, message, None, (), used(tree))
-    failed_step = None if node.task_id == tree.root_id else node.task_id
+    category, root = Category(fault.category), node.task_id == tree.root_id
+    if not root:
+        yield f.TaskFailed(at_ms, node.task_id, fault.code, category, fault.message, None, (), used(tree))
     yield f.TaskFailed(
-        at_ms, tree.root_id, code, category, message, failed_step, completed_steps(tree), used(tree)
+        at_ms,
+        tree.root_id,
+        fault.code,
+        category,
+        fault.message,
+        fault.failed_step if root else node.task_id,
+        completed_steps(tree),
+        used(tree),
+        fault.details_json,
+        fault.task_error,
     )
 
 
@@ -94,8 +110,11 @@ def elapsed(attempt: Attempt, at_ms: int) -> int:
 
 
 def completed_steps(tree: Tree) -> tuple[TaskId, ...]:
-    """Tasks completed so far, in the order they joined the tree."""
-    return tuple(node.task_id for node in tree.nodes.values() if node.status is NodeStatus.COMPLETED)
+    """Tasks completed so far, in the order they joined the tree; of programs what their open operators hold."""
+    plain = (node.task_id for node in tree.nodes.values() if node.status is NodeStatus.COMPLETED)
+    if not tree.programs:
+        return tuple(plain)
+    return (*plain, *(task_id for node in tree.nodes.values() for task_id in ended_children(tree, node)))
 
 
 def used(tree: Tree) -> Amounts:
@@ -103,7 +122,8 @@ def used(tree: Tree) -> Amounts:
     return amounts(tree.ledger.used)
 
 
-def _completed(tree: Tree, node: Node, at_ms: int) -> f.TaskCompleted:
+def completed(tree: Tree, node: Node, at_ms: int) -> f.TaskCompleted:
+    """A task that reached its goal; of a planned one with what its last steps gave."""
     is_root = node.parent is None
     if not node.planned:
         output, blob = (node.output, node.output_blob) if is_root else ("", None)

@@ -6,13 +6,24 @@ from typing import Final, assert_never
 
 from octolog.domain import facts as f
 from octolog.domain.contract import AmendBudget, Step, TaskContract
+from octolog.domain.evaluator import fold
+from octolog.domain.evaluator.program import Loaded
 from octolog.domain.ids import TaskId, step_task_id
 from octolog.domain.reports import ExecutionResult
 from octolog.domain.task.ledger import add, reserved_by, subtract, vector
-from octolog.domain.task.state import Attempt, Node, NodeStatus, Spec, Tree, TreeStatus, fingerprint
+from octolog.domain.task.state import (
+    Attempt,
+    Node,
+    NodeStatus,
+    Spec,
+    Tree,
+    TreeStatus,
+    fingerprint,
+    join,
+    set_status,
+)
 from octolog.domain.values import NO_LIMITS
 
-_NEEDS_ATTEMPT: Final = (NodeStatus.BLOCKED, NodeStatus.READY, NodeStatus.BACKOFF)
 _OVER: Final = (NodeStatus.COMPLETED, NodeStatus.FAILED, NodeStatus.CANCELLED)
 
 
@@ -33,15 +44,21 @@ def evolve(tree: Tree, fact: f.Fact) -> Tree:  # noqa: C901 -- one case per fact
             _usage_recorded(tree, fact)
         case f.RetryScheduled():
             if node := tree.nodes.get(fact.task_id):
-                _set(tree, node, NodeStatus.BACKOFF)
+                set_status(tree, node, NodeStatus.BACKOFF)
                 node.due_ms = fact.due_ms
         case f.RetryDue():
             if node := tree.nodes.get(fact.task_id):
-                _set(tree, node, NodeStatus.READY)
+                set_status(tree, node, NodeStatus.READY)
         case f.TaskPlanned():
             _task_planned(tree, fact)
+        case f.OperatorStarted():
+            fold.operator_started(tree, fact)
         case f.TaskFailed():
-            _task_over(tree, fact.task_id, NodeStatus.FAILED, TreeStatus.FAILED)
+            node = tree.nodes.get(fact.task_id)
+            if node is not None and node.op is not None and node.parent is not None:
+                fold.failed(tree, node, fact)
+            else:
+                _task_over(tree, fact.task_id, NodeStatus.FAILED, TreeStatus.FAILED)
         case f.TaskCancelled():
             _task_over(tree, fact.task_id, NodeStatus.CANCELLED, TreeStatus.CANCELLED)
         case f.RoutingDeferred():
@@ -59,6 +76,12 @@ def evolve(tree: Tree, fact: f.Fact) -> Tree:  # noqa: C901 -- one case per fact
             tree.seen.add(rejection_mark(fact))
         case f.ResultIgnored():
             tree.seen.add(result_mark(fact))
+        case f.RecoveryStarted():
+            fold.recovery_started(tree, fact)
+        case f.ProgramAdopted():
+            fold.program_adopted(tree, fact)
+        case f.SubtaskRequested():
+            fold.subtask_requested(tree, fact)
         case _:
             assert_never(fact)
     return tree
@@ -79,14 +102,8 @@ def amendment_mark(amendment: AmendBudget | f.BudgetAmended) -> bytes:
     return fingerprint("amend", repr(amendment.limits), amendment.amended_by, amendment.reason)
 
 
-def _set(tree: Tree, node: Node, status: NodeStatus) -> None:
-    tree.unassigned += (status in _NEEDS_ATTEMPT) - (node.status in _NEEDS_ATTEMPT)
-    node.status = status
-
-
 def _join(tree: Tree, node: Node) -> None:
-    tree.nodes[node.task_id] = node
-    tree.unassigned += node.status in _NEEDS_ATTEMPT
+    join(tree, node)
     parent = tree.nodes.get(node.parent) if node.parent is not None else None
     if parent is not None:
         parent.children.append(node.task_id)
@@ -106,17 +123,19 @@ def _task_submitted(tree: Tree, fact: f.TaskSubmitted) -> None:
         parent=None if parent is None else parent.task_id,
         spec=_contract_spec(contract, root=parent is None),
         depth=0 if parent is None else parent.depth + 1,
-        status=NodeStatus.WAITING if contract.steps else NodeStatus.READY,
+        status=NodeStatus.WAITING if contract.steps or contract.operators else NodeStatus.READY,
         planned=bool(contract.steps),
     )
     _join(tree, node)
+    if contract.operators:
+        tree.programs[contract.task_id] = Loaded(contract.operators, contract.context_json)
     _add_steps(tree, node, contract.steps)
 
 
 def _task_planned(tree: Tree, fact: f.TaskPlanned) -> None:
     if node := tree.nodes.get(fact.task_id):
         node.planned = True
-        _set(tree, node, NodeStatus.WAITING)
+        set_status(tree, node, NodeStatus.WAITING)
         _add_steps(tree, node, fact.steps)
 
 
@@ -158,7 +177,7 @@ def _attempt_assigned(tree: Tree, fact: f.AttemptAssigned) -> None:
         timeout_ms=fact.timeout_ms,
     )
     if node := tree.nodes.get(fact.task_id):
-        _set(tree, node, NodeStatus.ASSIGNED)
+        set_status(tree, node, NodeStatus.ASSIGNED)
         node.attempts = fact.number
         node.current = fact.attempt_id
         node.deferred = False
@@ -172,7 +191,7 @@ def _lease_renewed(tree: Tree, fact: f.LeaseRenewed) -> None:
     if fact.started:
         attempt.started_ms = fact.at_ms
         if node := tree.nodes.get(fact.task_id):
-            _set(tree, node, NodeStatus.RUNNING)
+            set_status(tree, node, NodeStatus.RUNNING)
 
 
 def _usage_recorded(tree: Tree, fact: f.UsageRecorded) -> None:
@@ -209,14 +228,14 @@ def _attempt_ended(tree: Tree, fact: f.AttemptEnded) -> None:
     if fact.outcome in (f.Outcome.SUCCESS, f.Outcome.PARTIAL):
         node.output, node.output_blob, node.output_of = fact.output, fact.output_blob, fact.attempt_id
     # Until the next fact says more: a success waits for its children, anything else for a retry or the end.
-    _set(tree, node, NodeStatus.WAITING)
+    set_status(tree, node, NodeStatus.WAITING)
 
 
 def _task_completed(tree: Tree, fact: f.TaskCompleted) -> None:
     node = tree.nodes.get(fact.task_id)
     if node is None:
         return
-    _set(tree, node, NodeStatus.COMPLETED)
+    set_status(tree, node, NodeStatus.COMPLETED)
     if fact.output or fact.output_blob is not None:
         node.output, node.output_blob = fact.output, fact.output_blob
     if fact.attempt_id is not None:
@@ -225,16 +244,18 @@ def _task_completed(tree: Tree, fact: f.TaskCompleted) -> None:
         dependent = tree.nodes[task_id]
         dependent.waiting_on -= 1
         if dependent.waiting_on == 0 and dependent.status is NodeStatus.BLOCKED:
-            _set(tree, dependent, NodeStatus.READY)
+            set_status(tree, dependent, NodeStatus.READY)
     if node.parent is None:
         tree.status = TreeStatus.COMPLETED
+    elif node.op is not None:
+        fold.completed(tree, node)
     elif parent := tree.nodes.get(node.parent):
         parent.open_children -= 1
 
 
 def _task_over(tree: Tree, task_id: TaskId, status: NodeStatus, closing: TreeStatus) -> None:
     if node := tree.nodes.get(task_id):
-        _set(tree, node, status)
+        set_status(tree, node, status)
     if task_id == tree.root_id:
         tree.status = closing
 

@@ -90,12 +90,14 @@ class Ledger:
         limits = bounds(self.limits)
         return tuple(None if limit is None else limit - t for limit, t in zip(limits, taken, strict=True))  # type: ignore[return-value]  # zip loses the length
 
-    def grant(self, want: Limits, sharers: int) -> Limits | None:
+    def grant(self, want: Limits, sharers: int, lanes: int = 0) -> Limits | None:
         """The allowance for an attempt; None: wait until another attempt releases some.
 
         Args:
             want: The task's own limits; a part that is None gets an equal share of what is free.
             sharers: Tasks that still need an attempt, this one included.
+            lanes: In a tree with programs: those and the open attempts, each of which may want as much again when
+                it ends; 0: a tree whose tasks are all known.
         """
         if self.limits is NO_LIMITS or self.limits == NO_LIMITS:
             return want
@@ -104,7 +106,8 @@ class Ledger:
             if free is None:
                 parts.append(wanted)
                 continue
-            ask = max(1, free // max(1, sharers)) if wanted is None else wanted
+            share = (free + self.reserved[index]) // lanes if lanes else free // max(1, sharers)
+            ask = max(1, share) if wanted is None else wanted
             if ask > free and self.reserved[index] > 0:
                 return None
             parts.append(max(0, min(ask, free)))

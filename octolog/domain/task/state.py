@@ -11,11 +11,13 @@ from enum import StrEnum
 from hashlib import sha1
 from typing import Final
 
+from octolog.domain.evaluator.program import Loaded
+from octolog.domain.evaluator.state import Op, Spawn
 from octolog.domain.ids import ArmId, AttemptId, TaskId
 from octolog.domain.task.ledger import ZERO, Ledger, Vector
 from octolog.domain.values import DEFAULT_RETRY, NO_LIMITS, BlobRef, Limits, RetryPolicy
 
-STATE_VERSION: Final = 1
+STATE_VERSION: Final = 2
 """Raise it with every change of the classes below: snapshots of another version are not read."""
 
 
@@ -101,6 +103,8 @@ class Node:
         output: Its output, canonical JSON.
         output_blob: Claim check of a large output.
         output_of: The attempt that made it.
+        op: Its place in a program, where it is a task of one.
+        spawn: The subtasks its arm asked for, once it did.
     """
 
     task_id: TaskId
@@ -121,6 +125,8 @@ class Node:
     output: str = ""
     output_blob: BlobRef | None = None
     output_of: AttemptId | None = None
+    op: Op | None = None
+    spawn: Spawn | None = None
 
 
 @dataclass(slots=True)
@@ -177,7 +183,8 @@ class Tree:
         status: The tree as a whole.
         security_policy: Name of the policy in force.
         ledger: The tree's budget.
-        nodes: Every task, in the order they joined.
+        nodes: Every task, in the order they joined; a program's tasks leave when they have ended.
+        programs: Programs in evaluation, by the task of their root.
         attempts: Open attempts, in the order they were assigned.
         unassigned: Tasks that still need an attempt.
         seen: Fingerprints of commands that had their effect; a repeat of one has none.
@@ -191,11 +198,27 @@ class Tree:
     attempts: dict[AttemptId, Attempt] = field(default_factory=dict[AttemptId, Attempt])
     unassigned: int = 0
     seen: set[bytes] = field(default_factory=set[bytes])
+    programs: dict[TaskId, Loaded] = field(default_factory=dict[TaskId, Loaded])
 
     @property
     def closed(self) -> bool:
         """True once the root has its outcome."""
         return self.status not in (TreeStatus.ABSENT, TreeStatus.OPEN)
+
+
+_NEEDS_ATTEMPT: Final = (NodeStatus.BLOCKED, NodeStatus.READY, NodeStatus.BACKOFF)
+
+
+def set_status(tree: Tree, node: Node, status: NodeStatus) -> None:
+    """Change where a task stands, and the count of those that need an attempt. For `evolve` alone."""
+    tree.unassigned += (status in _NEEDS_ATTEMPT) - (node.status in _NEEDS_ATTEMPT)
+    node.status = status
+
+
+def join(tree: Tree, node: Node) -> None:
+    """Add a task. For `evolve` alone."""
+    tree.nodes[node.task_id] = node
+    tree.unassigned += node.status in _NEEDS_ATTEMPT
 
 
 def absent(root_id: TaskId) -> Tree:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from octolog.domain.tasksystem import TemplateValidation, ValidationResult, XMLValidation
 from octolog.domain.templates.document import Document, empty_inputs
@@ -92,7 +92,7 @@ def verdict(
     return Verdict(xml, template, tuple(errors), None if errors else document)
 
 
-def model_errors(named: Sequence[tuple[str, str]], known: Collection[str]) -> list[TaskError]:
+def model_errors(named: Sequence[tuple[str, str]], known: Container[str]) -> list[TaskError]:
     """A VALIDATION_ERROR for each model that nobody knows.
 
     Args:
@@ -130,3 +130,31 @@ def _is_of_inputs(error: TaskError) -> bool:
 def _in_place(error: TaskError) -> bool:
     """False for an element where none of its name belongs: a fault of the structure, whatever the element is."""
     return NOT_EXPECTED not in error.message
+
+
+def as_json(found: Verdict) -> dict[str, Any]:
+    """A verdict as JSON."""
+    document = found.document
+    return {
+        "valid": found.valid,
+        "kind": None if document is None else "operators" if document.template is None else "template",
+        "name": None if document is None else document.name or None,
+        "version": None if document is None else document.version or None,
+        "xml_valid": found.xml.xml_valid,
+        "schema_valid": found.xml.schema_valid,
+        "template_valid": found.template.template_valid,
+        "model_valid": found.template.model_valid,
+        "inputs_valid": found.template.inputs_valid,
+        "location": found.template.result.location,
+        "warnings": list(found.warnings),
+        "errors": [_error_json(error) for error in found.errors],
+    }
+
+
+def _error_json(error: TaskError) -> dict[str, Any]:
+    told: dict[str, Any] = {"type": error.type, "message": error.message}
+    if error.path is not None:
+        told |= {"path": error.path, "invalid_model": bool(error.invalid_model)}
+    if error.location is not None:
+        told["location"] = error.location
+    return told

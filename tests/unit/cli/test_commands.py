@@ -32,7 +32,10 @@ def test_every_command_explains_itself_and_takes_json(name: list[str], tmp_path:
 def test_every_command_of_the_stable_surface_is_there() -> None:
     surface = """up down status doctor submit replay query tables provenance demo
         task-show task-list task-watch task-cancel task-approve task-deny
-        arms-list arms-register arms-show arms-retire dlq-list dlq-show dlq-redrive
+        arms-list arms-register arms-show arms-retire
+        template-register template-list template-show template-validate template-match template-retire
+        audit-export audit-keys audit-prove audit-rotate-key audit-verify memory-reembed memory-search memory-show
+        dlq-list dlq-show dlq-redrive
         topics-apply topics-list schemas-list schemas-check schemas-publish projections-list projections-rebuild"""
     assert sorted("-".join(name) for name in NAMES) == sorted(surface.split())
 
@@ -115,6 +118,10 @@ def test_a_bad_arm_is_refused_before_any_kafka_is_asked_for(tmp_path: Path) -> N
         ("replay", "--verify"),
         ("dlq", "list"),
         ("dlq", "redrive", "--all"),
+        ("template", "list"),
+        ("template", "show", "x"),
+        ("template", "match", "x"),
+        ("template", "retire", "x"),
         ("task", "watch", "x"),
         ("task", "cancel", "x"),
         ("task", "show", "x", "--at", "5"),

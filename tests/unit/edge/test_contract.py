@@ -13,7 +13,7 @@ from octolog.domain import rules
 from octolog.domain.errors import InvalidContract
 from octolog.domain.values import DEFAULT_RETRY, NO_LIMITS, Limits
 from octolog.edge import MAX_DOCUMENT_BYTES, parse_contract
-from octolog.edge.contract import MAX_COST_DOLLARS, MAX_TIME_SECONDS, MAX_TIMEOUT_SECONDS
+from octolog.edge.limits import MAX_COST_DOLLARS, MAX_TIME_SECONDS, MAX_TIMEOUT_SECONDS
 
 
 def refused(document: str | bytes | dict[str, Any]) -> InvalidContract:

@@ -43,6 +43,8 @@ def test_the_same_event_once_more_changes_nothing() -> None:
 
 def test_the_same_memory_at_a_later_offset_changes_nothing() -> None:
     assert fold(recorded(3), RECORDED, at(9)) == ()
+    later = replace(RECORDED, memory=replace(MEMORY, timestamp_ms=99, embeddings=(1.0,), embedding_model="m"))
+    assert fold(recorded(3), later, at(9)) == ()
 
 
 def test_an_older_event_changes_nothing() -> None:
@@ -100,7 +102,14 @@ def test_equal_scores_come_in_the_order_of_their_ids() -> None:
 
 
 def test_names_of_code_are_taken_apart_into_words() -> None:
-    assert words("parseContract of snake_case, Grüße") == ["parse", "contract", "of", "snake", "case", "grüsse"]
+    assert words("parseContract of snake_case, Grüße") == [
+        "parse",
+        "contract",
+        "of",
+        "snake",
+        "case",
+        "grüsse",
+    ]
 
 
 def test_a_word_that_is_said_twice_weighs_more_but_not_twice() -> None:

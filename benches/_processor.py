@@ -95,15 +95,14 @@ def _die_when_asked(worker: TaskWorker) -> None:
 
     signal.signal(signal.SIGUSR1, ask)
     producer: Any = worker._producer  # noqa: SLF001 -- the one way to die inside a transaction, not beside one
-    commit = producer.commit
+    prepare = producer.prepare
 
-    def commit_or_die(offsets: Any, group: Any) -> None:
+    def prepare_and_die(offsets: Any, group: Any) -> None:
+        prepare(offsets, group)
         if asked and offsets:
-            producer._producer.flush(10)  # noqa: SLF001
             os.kill(os.getpid(), signal.SIGKILL)
-        commit(offsets, group)
 
-    producer.commit = commit_or_die
+    producer.prepare = prepare_and_die
 
 
 def _tell(worker: TaskWorker, event: str) -> None:

@@ -31,10 +31,11 @@ from streams.closed_index import ClosedIndex
 from streams.kafka.admin import KafkaAdmin
 from streams.kafka.config import KafkaConfig
 from streams.kafka.inputs import InputConsumer
+from streams.kafka.pipeline import TransactionPipeline, fence_owner
 from streams.kafka.reader import KafkaLogReader, record_of
 from streams.kafka.slots import becomes_free
 from streams.kafka.tail import Tail
-from streams.kafka.transaction import ProducerFenced, TransactionalProducer, fence
+from streams.kafka.transaction import ProducerFenced
 from streams.partition import Partition
 from streams.patience import Patience
 from streams.processors.task import TaskProcessor
@@ -48,7 +49,6 @@ _MAX_BATCH: Final = 4_000
 _SNAPSHOT_FACTS: Final = 10_000
 _GC_THRESHOLDS: Final = (100_000, 50, 100)
 """States die by their reference counts; looking for cycles every 700 allocations found none and cost 10 %."""
-_AFTER_COMMIT_S: Final = 0.003
 _STANDSTILL_S: Final = 1.0
 """A commit that takes so long was held up by a broker that arms could not reach either."""
 _RESTORE_PAUSE_S: Final = 0.2
@@ -100,7 +100,7 @@ class TaskWorker:
         self._kafka, self._codec, self._settings = kafka, codec, settings
         self._slot = self._transactional_id = f"{GROUP}-{settings.slot}"
         # Made first: it ends what a dead predecessor left open, so that the log can be read to its end.
-        self._producer = TransactionalProducer(kafka, self._transactional_id)
+        self._producer = TransactionPipeline(kafka, self._transactional_id)
         self._refused: list[tuple[LogRecord, UndecodableRecord]] = []
         self._told = 0
         self._registry = RegistryTable(codec, on_new_arm, self._refuse_registry)
@@ -114,7 +114,6 @@ class TaskWorker:
         self._mine: set[int] = set()
         self._clock_ahead_ms = 0.0
         self.commits = 0
-        self._committed_s = 0.0
         self._inputs = self._join()
 
     @property
@@ -169,14 +168,19 @@ class TaskWorker:
         self._producer.close()
 
     def _step(self) -> int:
-        self._let_the_last_one_end()
+        if self._producer.ended:
+            self._settle()
         messages = self._inputs.poll(self._wait_s(), self._settings.max_batch)
         self._follow_registry()
+        if self._wait_s() == 0.0:
+            self._settle()  # a broker that stands still must be noticed before anybody is given up
         due = self._due()
         snapshots = self._snapshots_due()
         refused = self._refused_here()
         if not (messages or due or snapshots or refused):
             return 0
+        if snapshots:
+            self._settle()  # the indexes end where the facts do
         for number in snapshots:
             self._partitions[number].write_index(self._facts_end(number))
         self._producer.begin()
@@ -199,27 +203,27 @@ class TaskWorker:
 
     def _commit(self, positions: list[Any], refused: _Refused) -> None:
         if refused:
-            positions.append(self._inputs.mark(ARMS, refused[-1][0].offset + 1, self._transactional_id))
+            told = refused[-1][0].offset + 1
+            positions.append(self._inputs.mark(ARMS, told, self._transactional_id))
         began_s = time.monotonic()
-        self._producer.commit(positions, self._inputs.group_metadata())
+        self._producer.prepare(positions, self._inputs.group_metadata())
+        self._note(time.monotonic() - began_s)
+        self._settle()
+        self._producer.commit()
         self.commits += 1
-        self._committed_s = time.monotonic()
-        if self._committed_s - began_s > _STANDSTILL_S:
-            for partition in self._partitions.values():
-                partition.patience.renew()
         if refused:
+            self._settle()
             self._told = refused[-1][0].offset + 1
             self._refused = self._refused_here()
 
-    def _let_the_last_one_end(self) -> None:
-        """Wait out the moments in which Kafka still writes the last transaction's markers.
+    def _settle(self) -> None:
+        """Wait until the last transaction is committed."""
+        self._note(self._producer.settle())
 
-        A transaction begun before is answered CONCURRENT_TRANSACTIONS, and librdkafka then waits up to 20 ms:
-        back to back, a transaction's p90 was 34 ms; after 3 ms of waiting, 12 ms. Inputs gather meanwhile.
-        """
-        rest_s = _AFTER_COMMIT_S - (time.monotonic() - self._committed_s)
-        if rest_s > 0:
-            time.sleep(rest_s)
+    def _note(self, commit_s: float) -> None:
+        if commit_s > _STANDSTILL_S:
+            for partition in self._partitions.values():
+                partition.patience.renew()
 
     def _wait_s(self) -> float:
         due = [ms for p in self._partitions.values() if (ms := p.processor.shard.next_due_ms()) is not None]
@@ -251,7 +255,7 @@ class TaskWorker:
         return [number for number, p in self._partitions.items() if p.snapshot_due(now_s, enough)]
 
     def _facts_end(self, number: int) -> int:
-        # Between transactions, and this worker is the partition's only writer: the end is after its last fact.
+        # The last transaction is settled, and only this worker writes here: the end is after its last fact.
         return self._reader.end(TASKS, number)
 
     # The registry, and its dead letters
@@ -298,6 +302,7 @@ class TaskWorker:
 
     def _assigned(self, numbers: list[int]) -> None:
         self._mine.update(numbers)
+        self._settle()
         if numbers:
             self._fence_the_dead(numbers)
         self._restore(numbers)
@@ -313,11 +318,13 @@ class TaskWorker:
         blocked = [number for number in numbers if self._reader.end(TASKS, number) < ends[number]]
         for owner in self._inputs.former_owners(blocked) - {self._transactional_id} if blocked else ():
             log.info("fencing a dead owner", owner=owner, partitions=blocked)
-            fence(self._kafka, owner)
+            fence_owner(self._kafka, owner)
 
     def _revoked(self, numbers: list[int]) -> None:
         self._mine.difference_update(numbers)
         self._drop(numbers)
+        # Before the next owner reads them. If it was lost, that is no harm here: all partitions go at once.
+        self._producer.abandon()
 
     def _restore(self, numbers: list[int]) -> None:
         started_s = time.monotonic()
@@ -355,6 +362,7 @@ class TaskWorker:
 
     def _restore_all(self) -> None:
         """After a lost transaction: forget everything, read it back, read the inputs again."""
+        self._producer.abandon()
         until_s, tries = time.monotonic() + _RESTORE_S, 0
         while True:
             tries += 1

@@ -90,11 +90,11 @@ class TransactionalProducer:
         except KafkaException as error:
             raise self._lost(error, f"writing to {topic}") from error
 
-    def commit(self, offsets: list[TopicPartition], group: Any) -> None:
-        """Commit the open transaction together with the inputs' positions, last processed + 1.
+    def prepare(self, offsets: list[TopicPartition], group: Any) -> None:
+        """Bring records and the inputs' positions, last processed + 1, to the broker: all but the commit.
 
         Raises:
-            TransactionLost: When it did not commit, or nobody knows.
+            TransactionLost: When that failed, or nobody knows.
             ProducerFenced: When its id was taken over.
         """
         if offsets:
@@ -102,7 +102,25 @@ class TransactionalProducer:
                 "sending offsets",
                 lambda: self._producer.send_offsets_to_transaction(offsets, group, _COMMIT_TIMEOUT_S),
             )
+        self._producer.flush(_COMMIT_TIMEOUT_S)  # what it leaves unsent, the commit says
+
+    def commit(self) -> None:
+        """Commit the open transaction.
+
+        Raises:
+            TransactionLost: When it did not commit, or nobody knows.
+            ProducerFenced: When its id was taken over.
+        """
         self._call("committing", lambda: self._producer.commit_transaction(_COMMIT_TIMEOUT_S))
+
+    def abort(self) -> None:
+        """Abort what is open; where that cannot be said to have worked, go on with a fresh producer."""
+        try:
+            self._producer.abort_transaction(_COMMIT_TIMEOUT_S)
+        except KafkaException as error:
+            if judge(self._cause(error)) is Verdict.STEP_DOWN:
+                raise ProducerFenced(f"{self.transactional_id} was taken over, while aborting") from error
+            self._producer = self._fresh()
 
     def close(self) -> None:
         """Abort what is open, within bounds, and let go."""

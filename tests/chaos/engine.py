@@ -28,7 +28,7 @@ from octolog.domain.errors import Unavailable
 from octolog.domain.reports import ExecutionResult
 from octolog.ports import LogRecord, Positions
 from octolog.testing import capability, success
-from streams.kafka.transaction import TransactionalProducer
+from streams.kafka.pipeline import TransactionPipeline
 from streams.runner import TaskWorker, WorkerSettings
 from streams.topics import ARMS, ASSIGNMENTS, CONTRACTS, RESULTS, TASKS
 from tests.chaos.ledger import Ledger
@@ -48,25 +48,31 @@ def engine_settings(home: Path, bootstrap_servers: str) -> Settings:
 
 
 def die_at(moment: str, nth: int) -> None:
-    """Kill this process at its `nth` commit of inputs: before it, between its two requests, or after it."""
-    commit, seen = TransactionalProducer.commit, 0
+    """Kill this process at its `nth` transaction with inputs: at one of the moments of its way."""
+    prepare, commit, seen = TransactionPipeline.prepare, TransactionPipeline.commit, 0
 
-    def doomed(self: TransactionalProducer, offsets: list[Any], group: Any) -> None:
-        nonlocal seen
-        seen += bool(offsets)
-        if seen < nth:
-            commit(self, offsets, group)
-            return
-        if moment == "offsets sent":
-            self._producer.flush(5)
-            self._producer.send_offsets_to_transaction(offsets, group, 5)
-        elif moment == "written":
-            self._producer.flush(5)
-        elif moment == "committed":
-            commit(self, offsets, group)
+    def die() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    TransactionalProducer.commit = doomed  # type: ignore[method-assign]
+    def prepare_or_die(self: TransactionPipeline, offsets: list[Any], group: Any) -> None:
+        nonlocal seen
+        seen += bool(offsets)
+        if seen == nth and moment == "written":
+            self._turns[0]._producer.flush(5)
+            die()
+        prepare(self, offsets, group)
+        if seen == nth and moment == "offsets sent":
+            die()
+
+    def commit_or_die(self: TransactionPipeline) -> None:
+        commit(self)
+        if seen == nth and moment == "committed":
+            self.settle()
+        if seen == nth:
+            die()
+
+    TransactionPipeline.prepare = prepare_or_die  # type: ignore[method-assign]
+    TransactionPipeline.commit = commit_or_die  # type: ignore[method-assign]
 
 
 def processor_main(bootstrap: str, state_dir: str, slot: str, options: str) -> None:

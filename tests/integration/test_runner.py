@@ -121,7 +121,7 @@ def check_all(log: Connection, ledger: Ledger, arm: str, commands: list[SubmitTa
     assert report.facts == ledger.facts
 
 
-@pytest.mark.parametrize("moment", ["written", "offsets sent", "committed"])
+@pytest.mark.parametrize("moment", ["written", "offsets sent", "committing", "committed"])
 def test_a_worker_killed_around_its_commit_decides_the_same_once(
     log: Connection, processors: ProcessorsUnderTest, arm: str, moment: str
 ) -> None:

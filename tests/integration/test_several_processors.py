@@ -96,7 +96,7 @@ def test_a_processor_that_joins_takes_its_share_and_nothing_is_decided_twice(
             processor.stop()
 
 
-@pytest.mark.parametrize("moment", ["written", "offsets sent", "committed"])
+@pytest.mark.parametrize("moment", ["written", "offsets sent", "committing", "committed"])
 def test_the_partitions_of_a_processor_that_died_for_good_go_on_elsewhere(
     log: Connection, tmp_path: Path, arm: str, moment: str
 ) -> None:

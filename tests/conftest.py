@@ -1,4 +1,8 @@
-"""Fixtures that every test may use; `kafka` is a real broker, started once per session."""
+"""Fixtures that every test may use; `kafka` is a real broker, started once per session.
+
+`OCTOLOG_EXAMPLES=1000` draws so many examples for each property whose test does not say how many it needs, and
+as many more of the others in proportion.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Final
 
 import pytest
+from hypothesis import settings
 
 from deploy.kafka import EmbeddedKafka, JarUnavailable
+
+_USUAL: Final = 40
+_EXAMPLES: Final = int(os.environ.get("OCTOLOG_EXAMPLES", _USUAL))
+
+# A bound on the time of one example says how busy the machine is, and nothing of the code.
+settings.register_profile("octolog", max_examples=_EXAMPLES, deadline=None)
+settings.load_profile("octolog")
+
+
+def examples(usual: int) -> int:
+    """How many examples to draw where the default run takes `usual`."""
+    return max(1, usual * _EXAMPLES // _USUAL)
 
 
 @dataclass(frozen=True, slots=True)

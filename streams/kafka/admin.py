@@ -8,12 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported, not listed
-    AdminClient,
-    ClusterMetadata,
-    OffsetSpec,
-    TopicMetadata,
-)
+from confluent_kafka.admin import AdminClient, ClusterMetadata, OffsetSpec, TopicMetadata  # type: ignore[attr-defined]  # not listed
 from confluent_kafka.cimpl import NewTopic
 
 from octolog.domain.errors import BrokerUnavailable, OctologError, SettingsError

@@ -25,6 +25,7 @@ from octolog.domain.values import Amounts
 from schemas import catalog
 from schemas.codec import Codec, RecordedFact
 from schemas.registry import MemorySchemaTopic, TopicSchemaIds
+from tests.conftest import examples
 
 IDS: Final = TopicSchemaIds(MemorySchemaTopic())
 CODEC: Final = Codec(IDS)
@@ -35,7 +36,7 @@ RECORDS: Final = [
 ]
 FACTS: Final = sorted(catalog.FACTS, key=lambda cls: cls.__name__)
 
-bounded = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+bounded = settings(max_examples=examples(10), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def values(hint: Any, avro: Any) -> st.SearchStrategy[Any]:
@@ -90,7 +91,7 @@ def test_a_fact_comes_back_with_its_link_and_a_hash_that_fits(cls: type[Any]) ->
     comes_back()
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(FACTS).flatmap(instances), instances(Link), st.integers(0), st.integers(1, 255))
 def test_a_byte_that_was_changed_is_found(fact: Any, link: Link, place: int, change: int) -> None:
     value = bytearray(CODEC.encode_fact(fact, link)[0])

@@ -34,13 +34,16 @@ from schemas.compiled import decoder, encoder, shape, wire
 from schemas.compiled.shape import shape_of
 from schemas.mapping import from_datum, to_datum
 from schemas.registry import RegisteredSchema
+from tests.conftest import examples
 
 ROOT: Final = Path(__file__).parents[2]
 HEAD: Final = b"\0\0\0\0\7"
 NAMES: Final = sorted(catalog.RECORDS)
 FACT_NAMES: Final = sorted(cls.schema_name for cls in catalog.FACTS)
 EXAMPLES: Final = settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=examples(10),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 # Most decode in microseconds; the bound allows for a busy machine, and is far below a hang.
 PROMPT_S: Final = 5.0
@@ -220,7 +223,7 @@ def again(cls: type[Any], decoded: Any) -> bytes:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(EXAMPLES, max_examples=5)
+@settings(EXAMPLES, max_examples=examples(3))
 @given(data=st.data())
 def test_a_record_cut_off_anywhere_is_refused(name: str, data: st.DataObject) -> None:
     avro = avro_of(catalog.RECORDS[name], data.draw)

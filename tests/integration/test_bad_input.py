@@ -94,7 +94,7 @@ def letter_of(log: Connection, place: LogRecord) -> DeadLetter:
         ]
         return bool(found)
 
-    assert wait_until(arrived, 30, pause_s=0.1), f"no dead letter for {place[:3]}"
+    assert wait_until(arrived, 60, pause_s=0.1), f"no dead letter for {place[:3]}"
     assert len(found) == 1
     return found[0]
 
@@ -103,7 +103,7 @@ def check_goes_on(log: Connection, facts: Facts, arm: str, same_key_as: str | No
     """A good contract right behind the bad one completes; in the same partition, where a key is given."""
     root = f"{same_key_as}-good" if same_key_as else name()
     send(log, [submit(root, required_capabilities=(arm,))])
-    assert facts.wait_until_over([root], 30).outcomes[root] == ["TaskCompleted"]
+    assert facts.wait_until_over([root], 60).outcomes[root] == ["TaskCompleted"]
 
 
 def good_bytes(codec: Codec) -> bytes:
@@ -213,7 +213,7 @@ def test_a_result_that_contradicts_itself_is_refused_and_its_attempt_stays_open(
     root = name()
     send(log, [submit(root, required_capabilities=(arm_id,))])
     of = attempt(root, arm=arm_id)
-    assert wait_until(lambda: bool(facts.read().assigned[of.attempt_id]), 30)
+    assert wait_until(lambda: bool(facts.read().assigned[of.attempt_id]), 60)
     bad = dataclasses.replace(success(of), **BAD_RESULTS[field])
     if field != "provenance.arm_id" and "provenance" in BAD_RESULTS[field]:
         bad = dataclasses.replace(bad, provenance=Provenance(arm_id, 0, "not hex"))
@@ -222,7 +222,7 @@ def test_a_result_that_contradicts_itself_is_refused_and_its_attempt_stays_open(
     assert field in letter.reason
     assert letter.error == "InvalidContract"
     send(log, [heartbeat(of), success(of)], RESULTS)
-    ledger = facts.wait_until_over([root], 30)
+    ledger = facts.wait_until_over([root], 60)
     assert ledger.outcomes[root] == ["TaskCompleted"]
 
 
@@ -245,7 +245,7 @@ def test_a_contract_out_of_bounds_is_a_rejection_everyone_can_read(
     if code == "CYCLE":
         fields["parent_task_id"] = TaskId(root)
     send(log, [submit(root, root=root, required_capabilities=(arm,), **fields)])
-    assert wait_until(lambda: facts.read().rejected[root] == [code], 30), facts.ledger.rejected[root]
+    assert wait_until(lambda: facts.read().rejected[root] == [code], 60), facts.ledger.rejected[root]
     assert not facts.ledger.submitted[root]
     check_goes_on(log, facts, arm)
 
@@ -255,8 +255,8 @@ def test_the_same_id_with_other_content_is_rejected_and_the_first_goes_on(
 ) -> None:
     root = name()
     send(log, [submit(root, required_capabilities=(arm,)), submit(root, goal="something else")])
-    ledger = facts.wait_until_over([root], 30)
-    assert wait_until(lambda: len(facts.read().rejected[root]) == 1, 30)
+    ledger = facts.wait_until_over([root], 60)
+    assert wait_until(lambda: len(facts.read().rejected[root]) == 1, 60)
     assert ledger.submitted[root] == 1
     assert ledger.outcomes[root] == ["TaskCompleted"]
 
@@ -264,7 +264,7 @@ def test_the_same_id_with_other_content_is_rejected_and_the_first_goes_on(
 def test_a_request_about_a_tree_nobody_knows_is_a_rejection(log: Connection, facts: Facts, arm: str) -> None:
     root = TaskId(name())
     send(log, [CancelTask(root, "", "tester")])
-    assert wait_until(lambda: bool(facts.read().rejected[root]), 30)
+    assert wait_until(lambda: bool(facts.read().rejected[root]), 60)
 
 
 def test_a_record_that_its_producer_compressed_below_the_topics_bound_is_refused_by_its_real_size(

@@ -12,7 +12,7 @@ from octolog.domain.tasksystem import ASTNode, AtomicTaskSubtype, NamedText, Tas
 from octolog.domain.templates import fields
 from octolog.domain.templates.errors import invalid
 from octolog.domain.templates.nodes import TASK, Located, attribute, leaf, root
-from octolog.domain.templates.reading import inputs_of, program_of
+from octolog.domain.templates.reading import inputs_of, legal, program_of
 from octolog.domain.templates.writing import ast_of
 
 DEFAULT_MODEL: Final = "default"
@@ -79,7 +79,8 @@ def document_of(tree: ASTNode) -> Document:
         program = program_of(tree)
         return Document(name, version, program[0].goal, None, program)
     template, description = template_of(tree)
-    return Document(name, version, description, template, program_of_template(template, description))
+    program = legal(program_of_template(template, description), [task.at])
+    return Document(name, version, description, template, program)
 
 
 def ast_of_document(document: Document) -> ASTNode:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
 from octolog.domain import json_text
+from octolog.domain.errors import InvalidContract
+from octolog.domain.evaluator.legal import check_program
+from octolog.domain.ids import TaskId
 from octolog.domain.operators import FailurePolicy, Operator, OperatorInput, Program, Role
 from octolog.domain.tasksystem import AccumulationFormat, ASTNode, AtomicTaskSubtype, TaskType
 from octolog.domain.templates import fields
@@ -19,6 +23,17 @@ MAX_NESTING: Final = 32
 
 MAX_OPERATORS: Final = 20_000
 
+_SOME_TASK: Final = TaskId("0" * 36)
+"""Stands for the task that a program will belong to; ids that octolog makes are that long."""
+
+_FIELD: Final = re.compile(r"operators\[(?P<place>\d+)\](\.(?P<rest>.*))?")
+_INPUT: Final = re.compile(r"inputs\[(?P<number>\d+)\].*")
+_WRITTEN: Final = {
+    "name": "@name",
+    "goal": "description",
+    "metadata_json": "metadata",
+    **{name: name for name in ("instructions", "system", "model", "initial_value", "acceptance_criteria")},
+}
 _EVERY: Final = frozenset(
     {
         "description",
@@ -78,12 +93,42 @@ def program_of(tree: ASTNode) -> Program:
     """
     reader = _Reader()
     reader.operator(root(tree), _Place(-1, Role.ROOT, "", 1, TaskType.UNKNOWN))
-    return tuple(reader.operators)
+    return legal(tuple(reader.operators), reader.paths)
+
+
+def legal(program: Program, paths: list[str]) -> Program:
+    """The program itself, once the task processor would take it.
+
+    Args:
+        program: From a document.
+        paths: Where in the document each operator stands.
+
+    Raises:
+        DocumentRefused: VALIDATION_ERROR, with the path of what breaks a rule.
+    """
+    try:
+        check_program("operators", program, _SOME_TASK)
+    except InvalidContract as broken:
+        raise invalid(_path_of(broken.field, paths), broken.message) from None
+    return program
+
+
+def _path_of(field: str, paths: list[str]) -> str:
+    """Where in a document a field of its program stands; the task it belongs to, where that cannot be said."""
+    found = _FIELD.fullmatch(field)
+    if found is None:
+        return paths[0]
+    at, rest = paths[int(found["place"])], found["rest"] or ""
+    given = _INPUT.fullmatch(rest)
+    if given is not None:
+        return f"{at}/inputs/input[{int(given['number']) + 1}]"
+    return f"{at}/{_WRITTEN[rest]}" if rest in _WRITTEN else at
 
 
 class _Reader:
     def __init__(self) -> None:
         self.operators: list[Operator] = []
+        self.paths: list[str] = []
 
     def operator(self, task: Located, place: _Place) -> str:
         """Append an operator and all below it; returns its name."""
@@ -94,6 +139,7 @@ class _Reader:
         name = _name(task, attributes, place)
         inputs, arguments = _inputs(elements, kind)
         index = len(self.operators)
+        self.paths.append(task.at)
         self.operators.append(
             Operator(
                 name=name,

@@ -98,13 +98,16 @@ class Growing:
             source = self.draw(st.sampled_from(("text", "variable", "task")))
             if source == "variable":
                 found.append(OperatorInput(name, variable=self.draw(said)))
-            elif source == "task" and depth and self.room > 0 and kind is not TaskType.SEQUENTIAL:
+            elif source == "task" and not name.startswith("_") and self._has_room(kind, depth):
                 found.append(OperatorInput(name))
                 arguments.append(name)
                 self.room -= 1
             else:
                 found.append(OperatorInput(name, self.draw(texts)))
         return tuple(found), arguments
+
+    def _has_room(self, kind: TaskType, depth: int) -> bool:
+        return depth > 0 and self.room > 0 and kind is not TaskType.SEQUENTIAL
 
     def _operator(
         self,

@@ -8,6 +8,8 @@ from typing import Final
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from octolog.domain.evaluator.legal import check_program
+from octolog.domain.ids import TaskId
 from octolog.domain.operators import ATOMIC, FailurePolicy, Operator, OperatorInput, Program, Role
 from octolog.domain.tasksystem import ASTNode, NamedText, OperatorSpec, TaskType
 from octolog.domain.templates.errors import DocumentRefused
@@ -135,3 +137,36 @@ def test_44_a_subtype_in_a_spec_that_is_not_atomic_is_refused() -> None:
     with pytest.raises(DocumentRefused) as refused:
         operator_of(OperatorSpec(TaskType.SEQUENTIAL, ATOMIC.subtype))
     assert refused.value.error.path == "/task/@subtype"
+
+
+@unhurried
+@given(programs())
+def test_a_program_from_a_document_is_legal_for_the_task_processor(program: Program) -> None:
+    check_program("operators", read_program(write_program(program)), TaskId("t"))
+
+
+@pytest.mark.parametrize(
+    ("inside", "path", "reason"),
+    [
+        (f"<description>{'x' * 10_001}</description>", "/task/description", "10001 characters"),
+        (f"<description/><system>{'x' * 262_145}</system>", "/task/system", "262145 characters"),
+        (
+            '<description/><inputs><input name="_a"><task type="atomic"><description/></task></input></inputs>',
+            "/task/inputs/input/task/@name",
+            "no name of a step",
+        ),
+        (
+            f'<description/><inputs><input name="a">{"x" * 262_145}</input></inputs>',
+            "/task/inputs/input[1]",
+            "262145 characters",
+        ),
+    ],
+    ids=["goal", "system", "argument", "input"],
+)
+def test_what_the_task_processor_would_refuse_is_refused_with_its_place_in_the_document(
+    inside: str, path: str, reason: str
+) -> None:
+    with pytest.raises(DocumentRefused) as refused:
+        read_program(f'<task type="atomic">{inside}</task>')
+    assert refused.value.error.path == path
+    assert reason in refused.value.error.message

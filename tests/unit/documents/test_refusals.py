@@ -145,6 +145,13 @@ def test_another_encoding_of_a_document_type_does_not_get_past() -> None:
     assert refusal('<?xml version="1.0"?><!DOCTYPE task><task/>'.encode("utf-16")).error.type is PARSE
 
 
+def test_a_template_that_no_task_could_hold_is_refused_before_it_is_registered() -> None:
+    error = refusal(
+        f"<task><instructions>{'x' * 262_145}</instructions><system/><model>gpt-4</model></task>"
+    ).error
+    assert (error.type, error.path) == (VALIDATION, "/task/instructions")
+
+
 def test_a_schema_location_is_never_followed() -> None:
     xsi = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
     error = refusal(f'<task {xsi} xsi:noNamespaceSchemaLocation="/etc/hostname"/>').error

@@ -30,7 +30,7 @@ from tests.unit.documents.programs import programs
 
 VALID: Final = sorted((Path(__file__).parents[2] / "data" / "xml" / "valid").glob("*.xml"))
 by_file = pytest.mark.parametrize("path", VALID, ids=lambda path: path.stem)
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=150)
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=50)
 
 
 @unhurried

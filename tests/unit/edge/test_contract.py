@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octolog.domain import rules
+from octolog.domain import bounds
 from octolog.domain.errors import InvalidContract
 from octolog.domain.values import DEFAULT_RETRY, NO_LIMITS, Limits
 from octolog.edge import MAX_DOCUMENT_BYTES, parse_contract
@@ -257,7 +257,7 @@ def test_a_mapping_that_is_no_json_is_refused() -> None:
 
 
 def test_the_edges_bounds_are_the_domains() -> None:
-    domain = {name: (low, high) for name, low, high in rules._BUDGET_BOUNDS}
+    domain = {name: (low, high) for name, low, high in bounds._BUDGET_BOUNDS}
     assert domain["max_time_ms"] == (1, int(MAX_TIME_SECONDS) * 1_000)
     assert domain["max_cost_micros"] == (0, int(MAX_COST_DOLLARS) * 1_000_000)
     longest = parse_contract({"goal": "g", "timeout_seconds": int(MAX_TIMEOUT_SECONDS)})

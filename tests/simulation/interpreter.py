@@ -236,7 +236,7 @@ class Interpreter:
                 break
             outcome = self._subtask(child_id, reply, inside)
             if outcome.failure is not None:
-                return outcome.failure
+                return outcome.failure._replace(union="")  # the child's error, not one of this task's own
             answer = texts.content(outcome.output)
             given = given._replace(continued=answer, remembered=reply.remember)
         return Failed("TASK_FAILURE", "")
@@ -271,19 +271,19 @@ class Interpreter:
             recovery_id = f"{task_id}/recovery-{number}"
             if len(recovery_id) > MAX_ID_CHARS:
                 break
-            reply = self._recovery(recovery_id, kind)
-            if kind == "alternative" and isinstance(reply, Succeeded):
-                reply = typed(reply, op.output_type)
-            self.outcomes[recovery_id] = outcome_of(reply)
             decomposed_id = f"{task_id}/decomposed-{number}"
-            if isinstance(reply, Succeeded):
-                if kind == "alternative":
-                    return Outcome(reply.output)
-                if not faults(reply.program, decomposed_id, inside.nesting):
-                    scope = replace(inside, outermost=inside.names, used=inside.used + number)
-                    outcome = self._operator(reply.program, 0, decomposed_id, scope)
-                    return Outcome(outcome.output, outcome.failure)
+            reply = self._recovery(recovery_id, kind)
+            if isinstance(reply, Succeeded) and kind == "alternative":
+                reply = typed(reply, op.output_type)
+            elif isinstance(reply, Succeeded) and faults(reply.program, decomposed_id, inside.nesting):
                 reply = Failed("VALIDATION_ERROR", "", "VALIDATION_ERROR")
+            self.outcomes[recovery_id] = outcome_of(reply)
+            if isinstance(reply, Succeeded) and kind == "alternative":
+                return Outcome(reply.output)
+            if isinstance(reply, Succeeded):
+                scope = replace(inside, outermost=inside.names, used=inside.used + number)
+                outcome = self._operator(reply.program, 0, decomposed_id, scope)
+                return Outcome(outcome.output, outcome.failure)
             failure = reply
             if failure.union not in _UNION:
                 break

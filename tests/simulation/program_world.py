@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, field, fields
-from typing import Final
+from typing import Any, Final
 
 from octolog.domain import facts as f
 from octolog.domain.assignment import AttemptAssignment
@@ -66,6 +66,9 @@ class Run:
         lines += map(str, (*self.arms.behaviours, "recoveries:", *self.arms.recoveries))
         lines += [line for program in self.arms.programs for line in ("given:", *shown(program))]
         return "\n  ".join(lines) + ")"
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        printer.text(repr(self))  # or Hypothesis shows every field of every operator
 
     @property
     def request(self) -> SubmitTask:

@@ -41,6 +41,7 @@ OUTPUTS: Final = (
     "17",
     '{{"content":"[1, 2]","notes":"{0}"}}',
     "true",
+    '{{"content":"no data usage {0}","notes":{{"n":1}}}}',
 )
 LONG: Final = 40_000
 

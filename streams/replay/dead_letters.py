@@ -10,7 +10,7 @@ from octolog.domain.errors import UndecodableRecord
 from octolog.domain.upkeep import DeadLetter
 from octolog.ports import LogRecord
 from schemas.codec import Codec
-from streams.processors.task import MAX_LETTER_BYTES
+from streams.dead_letters import MAX_LETTER_BYTES
 from streams.replay.report import Difference
 from streams.topics import DEAD_LETTERS
 

@@ -73,6 +73,7 @@ class HashCheck:
     _heads: dict[bytes, tuple[int, bytes]] = field(default_factory=dict[bytes, tuple[int, bytes]])
     _peaks: Peaks = field(init=False)
     _due: list[Checkpoint] = field(init=False)
+    _last: dict[bytes, int] = field(default_factory=dict[bytes, int])
 
     def __post_init__(self) -> None:
         self._peaks = self.peaks or Peaks()
@@ -150,6 +151,7 @@ class HashCheck:
         for index, key in enumerate(keys):
             before[index] = last.get(key, -1)
             last[key] = index
+        self._last = last
         firsts = np.flatnonzero(before < 0)
         heads = [self._heads.get(keys[index], _NONE) for index in firsts]
         seq = links.seq[before] + 1
@@ -166,8 +168,10 @@ class HashCheck:
             self._peaks.add(digests)
             self.report.facts += len(digests)
             return
-        for key, seq, digest in zip(keys, links.seq.tolist(), digests, strict=False):
-            self._heads[key] = seq, digest
+        last = self._last if len(keys) == len(links.seq) else {key: row for row, key in enumerate(keys)}
+        seqs = links.seq.tolist()
+        for key, row in last.items():
+            self._heads[key] = seqs[row], digests[row]
         done = 0
         while self._due and self._due[-1].size <= self.report.facts + len(digests):
             seen = self._due.pop()

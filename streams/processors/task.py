@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from base64 import b64encode
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -14,10 +12,11 @@ from octolog.domain.facts import Fact
 from octolog.domain.ids import TaskId
 from octolog.domain.registry import Registry
 from octolog.domain.shard import ClosedTrees, Input, OpenTree, Shard
-from octolog.domain.upkeep import DeadLetter, SnapshotCompleted, TimerFired
+from octolog.domain.upkeep import SnapshotCompleted, TimerFired
 from octolog.ports import LogRecord
 from schemas.catalog import TOPIC_RECORDS
 from schemas.codec import Codec
+from streams.dead_letters import dead_letter
 from streams.headers import event_headers
 from streams.snapshots import program_key, program_snapshot, snapshot, snapshot_key
 from streams.topics import ASSIGNMENTS, DEAD_LETTERS, INPUTS, SNAPSHOTS, TASKS, TIMERS
@@ -28,9 +27,6 @@ Produce = Callable[[str, bytes, bytes | None, int, "dict[str, str | bytes] | Non
 MAX_INPUT_BYTES: Final = 12 * 1024 * 1024
 """A longer input is refused: the facts that repeat its words must fit into a record. The topics' own bound is for
 compressed batches (`deploy/topics.yaml`), and words compress well."""
-
-MAX_LETTER_BYTES: Final = 24 * 1024 * 1024
-"""Of a longer record the dead letter names the place alone; there it lies untouched."""
 
 _INPUT_TYPES: Final = {topic: frozenset(TOPIC_RECORDS[topic]) for topic in INPUTS}
 
@@ -82,7 +78,9 @@ class TaskProcessor:
 
     def refuse(self, record: LogRecord, headers: list[tuple[str, Any]], error: ContractError) -> None:
         """Write a dead letter: the untouched bytes and why."""
-        letter = dead_letter(record, headers, error, consumer="task-processor")
+        letter = dead_letter(
+            record, headers, str(error), error=type(error).__name__, consumer="task-processor"
+        )
         self._produce(DEAD_LETTERS, letter.key or b"", self._codec.encode(letter), -1, None)
 
     def write_snapshots(self, facts_offset: int) -> None:
@@ -144,28 +142,3 @@ class TaskProcessor:
         headers = event_headers(event_id, kind, self._source, self._at_ms, command.root_task_id)
         topic = ASSIGNMENTS + command.arm_id
         self._produce(topic, command.attempt_id.encode(), self._codec.encode(command), -1, headers)
-
-
-def dead_letter(
-    record: LogRecord, headers: list[tuple[str, Any]], error: Exception, *, consumer: str
-) -> DeadLetter:
-    """A record nobody could use, with its coordinates and the reason."""
-    plain = [[name, None if value is None else b64encode(value).decode()] for name, value in headers]
-    headers_json, reason = json.dumps(plain, separators=(",", ":")), str(error).replace("\n", " ")[:2_000]
-    key, value = record.key, record.value
-    size_bytes = len(key or b"") + len(value or b"") + len(headers_json)
-    if size_bytes > MAX_LETTER_BYTES:
-        key, value, headers_json = None, None, "[]"
-        reason += f"; {size_bytes} bytes, too many to be repeated here"
-    return DeadLetter(
-        source_topic=record.topic,
-        source_partition=record.partition,
-        source_offset=record.offset,
-        source_timestamp_ms=max(0, record.timestamp_ms),
-        consumer=consumer,
-        reason=reason,
-        error=type(error).__name__,
-        key=key,
-        value=value,
-        headers_json=headers_json,
-    )

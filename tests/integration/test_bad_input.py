@@ -24,7 +24,8 @@ from octolog.domain.values import Limits, Provenance
 from octolog.ports import LogRecord
 from octolog.testing import attempt, call_used, heartbeat, submit, success
 from schemas.codec import Codec
-from streams.processors.task import MAX_INPUT_BYTES, MAX_LETTER_BYTES
+from streams.dead_letters import MAX_LETTER_BYTES
+from streams.processors.task import MAX_INPUT_BYTES
 from streams.topics import ARMS, CONTRACTS, RESOURCES, RESULTS, TIMERS
 from tests.chaos.engine import Answering, Facts, Processor, engine_settings, produce, register, send
 from tests.chaos.ledger import dead_letters

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Container
 from dataclasses import dataclass
+from itertools import islice
 
 from lxml import etree
 
@@ -16,7 +17,7 @@ from octolog.domain.templates.reading import program_of
 from octolog.domain.templates.verdict import Verdict, model_errors, verdict
 from octolog.domain.values import TaskError, TaskErrorType
 from schemas.xml.parser import parse
-from schemas.xml.schema import schema_errors
+from schemas.xml.schema import MAX_ERRORS, schema_errors
 from schemas.xml.tree import to_ast
 
 
@@ -73,16 +74,17 @@ def _judge(document: bytes | str, known_models: Container[str] | None, *, conten
         except DocumentRefused as refused:
             errors.append(refused.error)
     if known_models is not None:
-        errors += model_errors(_models(root), known_models)
+        errors += model_errors(_unknown(root, known_models))
     parsed = _canonical(tree) if content and tree is not None else None
     return verdict(errors, schema_errors=len(of_schema), document=found, parsed_content_json=parsed)
 
 
-def _models(root: etree._Element) -> list[tuple[str, str]]:
-    """Path and id of each model that a document names."""
+def _unknown(root: etree._Element, known: Container[str]) -> list[tuple[str, str]]:
+    """Path and id of the first models that nobody knows."""
     paths = root.getroottree()
     named = ((element, " ".join((element.text or "").split())) for element in root.iter("model"))
-    return [(paths.getpath(element), model) for element, model in named if model]
+    unknown = ((paths.getpath(element), model) for element, model in named if model and model not in known)
+    return list(islice(unknown, MAX_ERRORS))
 
 
 def read_ast(document: bytes | str) -> ASTNode:

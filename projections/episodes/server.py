@@ -91,6 +91,14 @@ class RedisEpisodes:
                     dropped += len(ids)
         return dropped
 
+    def clear(self) -> None:
+        """Delete every episode and position; positions first, so that a half-empty store is filled again."""
+        with _translated():
+            self._redis.delete(self._key("positions"), self._key("kept"))
+            for arm_id in self._redis.smembers(self._key("arms")):
+                self._redis.delete(self._key("of", arm_id), self._key("ends", arm_id))
+            self._redis.delete(self._key("arms"))
+
     def close(self) -> None:
         """Close the connection."""
         self._redis.close()

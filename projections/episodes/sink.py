@@ -61,8 +61,9 @@ class EpisodeProjection:
         self._drop_old(new)
 
     def reset(self) -> None:
-        """Not by itself: delete the file or the keys, and it is filled from the log."""
-        raise NotImplementedError("delete the store; it is filled again from the log")
+        """Drop every episode, positions too."""
+        self._store.clear()
+        self._latest_ms = 0
 
     def close(self) -> None:
         """Release the store."""

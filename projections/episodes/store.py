@@ -63,6 +63,9 @@ class EpisodeStore(Protocol):
         """Delete what expired before a moment, which becomes the earliest to be asked about; returns how many."""
         ...
 
+    def clear(self) -> None:
+        """Delete every episode and position."""
+
     def close(self) -> None:
         """Release the store."""
 

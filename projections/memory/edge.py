@@ -236,10 +236,8 @@ class EdgeStore:
 
     def count(self, where: Where | None = None) -> int:
         """How many points there are."""
-        if where is None:
-            everything = edge.Filter(must=[_condition(Between("closed_at", most=OPEN))])
-            return int(_ours(self._shard.count)(edge.CountRequest(exact=True, filter=everything)))
-        return int(_ours(self._shard.count)(edge.CountRequest(exact=True, filter=_filter(where))))
+        limited = _everything() if where is None else _filter(where)
+        return int(_ours(self._shard.count)(edge.CountRequest(exact=True, filter=limited)))
 
     def positions(self) -> Positions:
         """The positions stored with the points."""
@@ -251,6 +249,12 @@ class EdgeStore:
         point = edge.Point(META_ID, {}, meta.payload())
         _ours(self._shard.update)(edge.UpdateOperation.upsert_points([point]))
         self._meta = meta
+
+    def clear(self) -> None:
+        """Delete every point and position."""
+        _ours(self._shard.update)(edge.UpdateOperation.delete_points_by_filter(_everything()))
+        self._meta = Meta(self.spec)
+        self.move({})
 
     def settle(self) -> None:
         """Build the graph once enough was written without."""
@@ -286,6 +290,11 @@ def _vectors(found: Any) -> Vectors:
         SparseVector((), ()) if sparse is None else SparseVector(tuple(sparse.indices), tuple(sparse.values))
     )
     return Vectors(found[DENSE], words)
+
+
+def _everything() -> edge.Filter:
+    """All points but the one that holds the positions."""
+    return edge.Filter(must=[_condition(Between("closed_at", most=OPEN))])
 
 
 def _filter(where: Where) -> edge.Filter:

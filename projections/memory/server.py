@@ -201,8 +201,7 @@ class ServerStore:
 
     def count(self, where: Where | None = None) -> int:
         """How many points there are."""
-        everything = models.Filter(must=[_condition(Between("closed_at", most=OPEN))])
-        limited = everything if where is None else _filter(where)
+        limited = _everything() if where is None else _filter(where)
         return _ours(self._client.count)(self.name, count_filter=limited, exact=True).count
 
     def positions(self) -> Positions:
@@ -215,6 +214,12 @@ class ServerStore:
         point = models.PointStruct(id=META_ID, vector={}, payload=meta.payload())
         _ours(self._client.upsert)(self.name, [point], wait=True)
         self._meta = meta
+
+    def clear(self) -> None:
+        """Delete every point and position."""
+        _ours(self._client.delete)(self.name, models.FilterSelector(filter=_everything()), wait=True)
+        self._meta = Meta(self.spec)
+        self.move({})
 
     def settle(self) -> None:
         """Nothing: the server builds its indexes by itself."""
@@ -245,6 +250,11 @@ def _vectors(found: Any) -> Vectors:
         SparseVector((), ()) if sparse is None else SparseVector(tuple(sparse.indices), tuple(sparse.values))
     )
     return Vectors(found[DENSE], words)
+
+
+def _everything() -> models.Filter:
+    """All points but the one that holds the positions."""
+    return models.Filter(must=[_condition(Between("closed_at", most=OPEN))])
 
 
 def _filter(where: Where) -> models.Filter:

@@ -85,8 +85,8 @@ class MemoryProjection:
         self._store.settle()
 
     def reset(self) -> None:
-        """Not by itself: `octolog.app.memory` makes a new collection and fills it."""
-        raise NotImplementedError("a collection is never emptied; a new one is made beside it, and used")
+        """Drop every memory, positions too."""
+        self._store.clear()
 
     def close(self) -> None:
         """Nothing: the store is its collections'."""

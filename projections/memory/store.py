@@ -136,6 +136,9 @@ class MemoryStore(Protocol):
     def move(self, positions: Positions) -> None:
         """Store positions; whoever does it last after the points can resume exactly."""
 
+    def clear(self) -> None:
+        """Delete every point and position."""
+
     def settle(self) -> None:
         """Build the indexes that much writing has left behind; searches stay right, and get quick."""
 

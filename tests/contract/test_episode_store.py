@@ -252,6 +252,17 @@ def test_an_arm_writes_only_its_own_and_what_breaks_a_bound_is_a_dead_letter(
     assert store.read(JUDGE, T_MS, 10) == []
 
 
+def test_an_emptied_store_begins_anew(store: EpisodeStore, codec: Codec) -> None:
+    projection = EpisodeProjection(store, codec)
+    records = [record(codec, memory("e"), 0, T_MS)]
+    projection.apply(records, {(TOPIC, 0): 1})
+    projection.reset()
+    assert store.read(CODER, T_MS, 10) == []
+    assert (projection.positions(), store.kept_since_ms()) == ({}, 0)
+    projection.apply(records, {(TOPIC, 0): 1})
+    assert ids(store.read(CODER, T_MS, 10)) == ["e"]
+
+
 def test_a_redis_that_is_away_is_named_in_one_line() -> None:
     from projections.episodes.server import RedisEpisodes
 

@@ -64,7 +64,12 @@ def store(collections: Collections) -> MemoryStore:
 
 
 def point(memory_id: str, content: str, *, offset: int = 0, partition: int = 0, **more: object) -> Point:
-    known = {"entity_type": EntityType.FACT, "source": ArmId("retriever"), "timestamp_ms": 5, "confidence": 0.9}
+    known = {
+        "entity_type": EntityType.FACT,
+        "source": ArmId("retriever"),
+        "timestamp_ms": 5,
+        "confidence": 0.9,
+    }
     memory = SemanticMemory(**{"memory_id": memory_id, "content": content, **known, **more})  # type: ignore[arg-type]
     event = MemoryRecorded(TaskId("t"), TaskId("t/a"), memory)
     return Point.of(event, Place(partition, offset, 1_000 + offset))
@@ -198,9 +203,20 @@ def test_positions_are_kept_with_the_points_and_are_no_memory(collections: Colle
     assert ids(store, "memory", top_k=100) == ["fox"]
 
 
+def test_an_emptied_store_begins_anew(store: MemoryStore) -> None:
+    store.put([entry(FOX)])
+    store.move({("octolog.memory", 0): 2})
+    store.clear()
+    assert (store.count(), store.positions()) == (0, {})
+    store.put([entry(DOG)])
+    assert ids(store, "dog") == ["dog"]
+
+
 def test_another_model_is_refused_in_one_line(collections: Collections) -> None:
     open_collection(collections, SPEC)
-    with pytest.raises(Refused, match="vectors of hashing \\(384 numbers\\), not of other \\(384\\)") as caught:
+    with pytest.raises(
+        Refused, match="vectors of hashing \\(384 numbers\\), not of other \\(384\\)"
+    ) as caught:
         open_collection(collections, Spec("other", 384))
     assert "\n" not in str(caught.value)
 

@@ -13,11 +13,11 @@ from zlib import crc32
 from octolog.domain.errors import UndecodableRecord
 from octolog.domain.proof import avro
 from octolog.domain.proof.avro import RAW, TOMBSTONE, BundledRecord, record_digest
-from octolog.domain.proof.zipped import Part, directory, local_header
 from octolog.ports import LogRecord
 from octolog.verifier.archive import MANIFEST, SEAL
 from octolog.verifier.records import container_part, index_part
 from octolog.verifier.signatures import canonical
+from octolog.verifier.zipped import Part, directory, local_header
 from schemas import catalog
 from schemas.blocks import WIRE_HEADER_BYTES
 from schemas.codec import Codec, RecordedFact

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 from zlib import crc32
 
-from octolog.domain.proof.zipped import (
+from octolog.verifier.report import Fault, Report
+from octolog.verifier.zipped import (
     LOCAL_BYTES,
     LOCAL_SIGNATURE,
     Part,
     directory,
     read_local_header,
 )
-from octolog.verifier.report import Fault, Report
 
 MANIFEST: Final = "manifest.json"
 SEAL: Final = "manifest.seal.json"

@@ -291,7 +291,9 @@ def test_every_random_edit_of_the_facts_is_found_at_its_place(tmp_path: Path) ->
         assert difference is not None, edit.name
         if edit.offset is None:
             assert difference.kind == "missing", edit.name
-        elif difference.offset != edit.offset:  # facts that are whole by themselves, at the beginning of the log
+        elif (
+            difference.offset != edit.offset
+        ):  # facts that are whole by themselves, at the beginning of the log
             assert edit.name == "splice", (edit.name, difference)
             base.records[FACTS] = edit.records
             report = verify(base.source)

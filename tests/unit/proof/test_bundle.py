@@ -21,10 +21,10 @@ import pytest
 from octolog.app.audit import Exported, export_bundle
 from octolog.domain.errors import LogCorrupted, NotFound
 from octolog.domain.proof.avro import INDEX_SCHEMA
-from octolog.domain.proof.zipped import Part, directory, local_header, read_local_header
 from octolog.verifier.archive import SEAL
 from octolog.verifier.report import Report
 from octolog.verifier.verify import main, summary, verify_bundle
+from octolog.verifier.zipped import Part, directory, local_header, read_local_header
 from streams.notary.keys import KeyRing
 from streams.topics import CHECKPOINTS, CONTRACTS, DEAD_LETTERS, RESULTS, TASKS
 from tests.replay.log import World

@@ -57,7 +57,7 @@ def _pattern(name: str, severity: Severity, leads: str, form: str) -> _Pattern:
 _S: Final = r"(?:[\s,]{1,4})"
 _FEW: Final = rf"(?:[\w'’]{{1,14}}{_S}){{0,4}}?"
 _RULES: Final = (
-    r"(?:instruction|direction|rule|guideline|command|prompt|constraint|directive|programming|training)"
+    r"(?:instruction|direction|rule|guideline|command|prompt|constraint|directive|programming|training)s?\b"
 )
 _BEFORE: Final = r"(?:previous|prior|above|earlier|preceding|original|initial|existing|system|former|past|foregoing|your|other)"
 _GUARDS: Final = r"(?:safety|security|content|moderation|ethical|safeguard|guardrail|filter|restriction|limitation|protection|censorship)"

@@ -29,6 +29,7 @@ from deploy.kafka.properties import Security, render_log4j, render_server
 DEFAULT_HEAP_MB: Final = 512
 START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 20.0
+RELEASE_TIMEOUT_S: Final = 10.0
 POLL_S: Final = 0.01
 PORT_ATTEMPTS: Final = 3
 MESSAGE_CHARS: Final = 300
@@ -206,6 +207,7 @@ class EmbeddedKafka:
         return True
 
     def _launch(self, last: _Record | None, extra_flags: Sequence[str]) -> _Record:
+        storage.wait_until_released(self.data_dir, RELEASE_TIMEOUT_S)
         record = self._choose_ports(last)
         server, log4j = self._etc / "server.properties", self._etc / "log4j2.properties"
         killed = storage.was_killed(self.data_dir)

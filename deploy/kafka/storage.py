@@ -7,7 +7,9 @@ version) and `meta.properties` (the ids). The tool costs a second of JVM, so its
 from __future__ import annotations
 
 import base64
+import fcntl
 import subprocess
+import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +22,8 @@ FORMAT_TIMEOUT_S: Final = 60
 CHECKPOINT: Final = "bootstrap.checkpoint"
 META: Final = "meta.properties"
 CLEAN: Final = ".kafka_cleanshutdown"
+LOCK: Final = ".lock"
+POLL_S: Final = 0.02
 
 
 def new_id() -> str:
@@ -42,6 +46,26 @@ def read_cluster_id(data_dir: Path) -> str | None:
 def was_killed(data_dir: Path) -> bool:
     """Say whether the last broker on `data_dir` ended without the mark Kafka leaves at a clean shutdown."""
     return (data_dir / META).exists() and not (data_dir / CLEAN).exists()
+
+
+def wait_until_released(data_dir: Path, timeout_s: float) -> None:
+    """Return once no process holds the lock of `data_dir`, or after `timeout_s`: then Kafka says who is in its way.
+
+    A killed broker may be off the process table, or a zombie, while its last threads end; until then it holds its
+    lock and its ports.
+    """
+    until_s = time.monotonic() + timeout_s
+    try:
+        with (data_dir / LOCK).open("r+b") as lock:
+            while time.monotonic() < until_s:
+                try:
+                    fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    time.sleep(POLL_S)
+                else:
+                    return
+    except FileNotFoundError:
+        return
 
 
 def format_storage(data_dir: Path, template: Path, tool: Sequence[str]) -> str:

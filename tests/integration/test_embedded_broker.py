@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -207,3 +209,27 @@ def test_kafka_from_testcontainers_serves_the_same_clients() -> None:
         topic = _make_topic(servers)
         _produce(servers, topic, [b"a"])
         assert _read(servers, topic, 1) == [b"a"]
+
+
+def test_a_data_folder_that_a_dying_broker_still_holds_is_waited_for(broker: EmbeddedKafka) -> None:
+    broker.start()
+    broker.stop()
+    holding = (
+        "import fcntl, sys\n"
+        "lock = open(sys.argv[1], 'a+b')\n"
+        "fcntl.lockf(lock, fcntl.LOCK_EX)\n"
+        "print('held', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", holding, str(broker.data_dir / ".lock")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        ending = threading.Timer(4.0, holder.stdin.close)
+        ending.start()
+        assert broker.start(timeout_s=120).pid
+        ending.join()

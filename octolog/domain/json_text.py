@@ -63,7 +63,7 @@ def exactly(text: str) -> object:
     """
     if _nesting(text) > MAX_NESTING:
         raise ValueError(f"nests deeper than {MAX_NESTING}")
-    return json.loads(text, parse_constant=_no_constant, parse_int=_Number, parse_float=_Number)
+    return _EXACTLY.decode(text)
 
 
 def canonical(value: object) -> str:
@@ -95,3 +95,7 @@ def is_number(value: object) -> bool:
 def whole(text: str) -> str:
     """A text that can be written: half of a surrogate pair becomes U+FFFD."""
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+
+
+_EXACTLY: Final = json.JSONDecoder(parse_constant=_no_constant, parse_int=_Number, parse_float=_Number)
+"""Made once: making it takes as long as reading a short text."""

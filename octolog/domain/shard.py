@@ -17,7 +17,7 @@ from octolog.domain.assignment import ArmCommand, AttemptAssignment, AttemptRevo
 from octolog.domain.chain import GENESIS, RULES, Link
 from octolog.domain.contract import ContractCommand
 from octolog.domain.errors import InvalidContract
-from octolog.domain.evaluator.given import assignment
+from octolog.domain.evaluator import given
 from octolog.domain.evaluator.places import is_leaf
 from octolog.domain.ids import MAX_TASK_ID_LENGTH, ArmId, AttemptId, TaskId
 from octolog.domain.registry import Registry
@@ -209,55 +209,59 @@ class Shard:
         match fact:
             case f.AttemptAssigned():
                 entry.ready.pop(fact.task_id, None)
-                attempt = tree.attempts[fact.attempt_id]
-                if live:
-                    self._scheduler.assigned(fact.arm_id)
-                    self._set_timer(attempt.lease_ends_ms, TimerKind.LEASE, tree.root_id, fact.attempt_id)
             case f.AttemptEnded():
-                if live:
-                    self._scheduler.ended(fact.arm_id)
-                    self._unpark(entry)
+                pass  # what it frees is the scheduler's affair
             case f.TaskCompleted():
                 if node is not None and node.dependents:
                     self._mark_ready(entry, node.dependents, live=live)
-                if above is not None and above in tree.nodes:  # it may have waited for this alone
+                if above is not None:  # it may have waited for this alone
                     self._mark_ready(entry, [above], live=live)
-            case f.OperatorStarted():
-                if fact.task_id in tree.nodes:
-                    self._mark_ready(entry, [fact.task_id], live=live)
-            case f.RecoveryStarted():
-                if fact.recovery_task_id in tree.nodes:
-                    self._mark_ready(entry, [fact.recovery_task_id], live=live)
-            case f.TaskFailed():
-                entry.ready.pop(fact.task_id, None)
-                if not alone:
-                    for task_id in [task_id for task_id in entry.ready if task_id not in tree.nodes]:
-                        del entry.ready[task_id]
+            case f.OperatorStarted() | f.RetryDue():
+                self._mark_ready(entry, [fact.task_id], live=live)
             case f.TaskSubmitted():
                 task_id = fact.contract.task_id
                 self._mark_ready(entry, [task_id, *tree.nodes[task_id].children], live=live)
             case f.TaskPlanned():
                 self._mark_ready(entry, tree.nodes[fact.task_id].children, live=live)
-            case f.RetryScheduled():
-                if live:
-                    self._set_timer(fact.due_ms, TimerKind.RETRY, tree.root_id, fact.task_id)
-            case f.RetryDue():
-                self._mark_ready(entry, [fact.task_id], live=live)
-            case f.LeaseRenewed() if fact.started and live and fact.attempt_id in tree.attempts:
-                due_ms = tree.attempts[fact.attempt_id].timeout_ends_ms
-                self._set_timer(due_ms or 0, TimerKind.TIMEOUT, tree.root_id, fact.attempt_id)
-            case f.BudgetAmended() if live:
-                self._unpark(entry)
+            case f.RecoveryStarted():
+                self._mark_ready(entry, [fact.recovery_task_id], live=live)
+            case f.TaskFailed():
+                entry.ready.pop(fact.task_id, None)
+                if not alone:
+                    entry.ready = {task: age for task, age in entry.ready.items() if task in tree.nodes}
             case _:
                 pass
+        if live:
+            self._take_notice(entry, fact)
         entry.seq += 1
         entry.head = head
         self.position += 1
 
+    def _take_notice(self, entry: OpenTree, fact: f.Fact) -> None:
+        """What a fact means to the scheduler and the timers; after a restore they are filled anew."""
+        tree = entry.tree
+        match fact:
+            case f.AttemptAssigned():
+                attempt = tree.attempts[fact.attempt_id]
+                self._scheduler.assigned(fact.arm_id)
+                self._set_timer(attempt.lease_ends_ms, TimerKind.LEASE, tree.root_id, fact.attempt_id)
+            case f.AttemptEnded():
+                self._scheduler.ended(fact.arm_id)
+                self._unpark(entry)
+            case f.RetryScheduled():
+                self._set_timer(fact.due_ms, TimerKind.RETRY, tree.root_id, fact.task_id)
+            case f.LeaseRenewed() if fact.started and fact.attempt_id in tree.attempts:
+                due_ms = tree.attempts[fact.attempt_id].timeout_ends_ms
+                self._set_timer(due_ms or 0, TimerKind.TIMEOUT, tree.root_id, fact.attempt_id)
+            case f.BudgetAmended():
+                self._unpark(entry)
+            case _:
+                pass
+
     def _mark_ready(self, entry: OpenTree, task_ids: Iterable[TaskId], *, live: bool) -> None:
         for ordinal, task_id in enumerate(task_ids):
-            node = entry.tree.nodes[task_id]
-            if node.status is NodeStatus.READY and task_id not in entry.ready:
+            node = entry.tree.nodes.get(task_id)
+            if node is not None and node.status is NodeStatus.READY and task_id not in entry.ready:
                 entry.ready[task_id] = (self.position, ordinal)
                 if live:
                     self._enqueue(entry, task_id)
@@ -384,7 +388,7 @@ def closed_form(entry: OpenTree) -> ClosedTree:
 def _assignment(tree: Tree, fact: f.AttemptAssigned) -> AttemptAssignment:
     node = tree.nodes[fact.task_id]
     if node.op is not None or node.spawn is not None:
-        return assignment(tree, node, fact)
+        return given.assignment(tree, node, fact)
     spec = node.spec
     inputs = tuple(
         StepInput(need.spec.step_id or need.task_id, need.output, need.output_blob)

@@ -120,7 +120,8 @@ def failed(tree: Tree, node: Node, fact: f.TaskFailed) -> None:
     if parent.op is not None and node.op is not None and is_evaluated(parent, node):
         parent.op.open -= 1
         body, role = parent.op.body, operator_of(tree, node.op).role
-        if body is not None and node.op.position > 0 and role in (Role.STEP, Role.INNER):
+        is_map = operator_of(tree, parent.op).type is TaskType.MAP
+        if body is not None and is_map and node.op.position > 0 and role is not Role.ARGUMENT:
             _note_failure(body, node.op.index, fact)
     if parent.spawn is not None and is_subtask(parent, node.task_id):
         parent.spawn.waiting = False

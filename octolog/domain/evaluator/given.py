@@ -18,19 +18,23 @@ from octolog.domain.operators import ATOMIC, ContextMode
 if TYPE_CHECKING:
     from octolog.domain.task.state import Node, Tree
 
-_TOO_MANY_CHARS: Final = MAX_FILLED_CHARS + 1
+_SURELY_FITS_CHARS: Final = MAX_FILLED_CHARS // 2
+"""Inputs of so many characters leave room for any context, and for instructions without placeholders."""
 
 
-def size_chars(tree: Tree, node: Node) -> int:
-    """Characters of what an attempt is told: instructions, inputs and context; beyond all bounds, as many as that."""
-    if node.op is None:
-        return 0
+def is_too_large(tree: Tree, node: Node) -> bool:
+    """Whether an attempt would be told too much: instructions, inputs and context together."""
+    if node.op is None or node.op.recovery is not None:
+        return False
     operator = operator_of(tree, node.op)
     given = sum(len(input_value(node, each)) for each in operator.inputs)
+    if given < _SURELY_FITS_CHARS and "{{" not in operator.instructions:
+        return False
     try:
-        return given + len(_instructions(tree, node)) + len(context_of(tree, node))
+        told = len(_instructions(tree, node)) + len(context_of(tree, node))
     except TooLong:
-        return _TOO_MANY_CHARS
+        return True
+    return given + told > MAX_FILLED_CHARS
 
 
 def assignment(tree: Tree, node: Node, fact: f.AttemptAssigned) -> AttemptAssignment:

@@ -61,6 +61,8 @@ def element_of(output: str) -> str:
 
 def violations(output: str, output_type: str) -> tuple[str, ...]:
     """The rules an output breaks: its declared type, and that a TaskResult says which data it used."""
+    if output_type in ("", "text") and '"notes"' not in output:
+        return ()
     try:
         value = exactly(output)
     except ValueError:

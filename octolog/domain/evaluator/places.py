@@ -23,8 +23,10 @@ def program_of(tree: Tree, op: Op) -> Loaded:
 
 def operator_of(tree: Tree, op: Op) -> Operator:
     """The operator a task evaluates; of a recovery that of the failed task."""
-    operators = program_of(tree, op).operators
-    return operators[op.position] if op.position < len(operators) else ATOMIC
+    try:
+        return tree.programs[op.program].operators[op.position]
+    except LookupError:  # a history that never was
+        return ATOMIC
 
 
 def parent_of(tree: Tree, node: Node) -> Node | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from octolog.domain import facts as f
 from octolog.domain.errors import InvalidContract
 from octolog.domain.evaluator import agenda, recovery
-from octolog.domain.evaluator.given import size_chars
+from octolog.domain.evaluator.given import is_too_large
 from octolog.domain.evaluator.moves import Complete, Fail
 from octolog.domain.evaluator.places import decomposed_id
 from octolog.domain.evaluator.state import Fault
@@ -51,7 +51,7 @@ def on_assign(tree: Tree, command: AssignAttempt, at_ms: int) -> Iterator[f.Fact
         message = f"the outputs it depends on are {held} characters; at most {MAX_INPUT_CHARS}"
         yield from ending.fail(tree, node, "INPUT_TOO_LARGE", Category.VALIDATION, message, at_ms)
         return
-    if node.op is not None and size_chars(tree, node) > MAX_INPUT_CHARS:
+    if node.op is not None and is_too_large(tree, node):
         yield from agenda.run(tree, Fail(node.task_id, agenda.too_large(MAX_INPUT_CHARS)), at_ms)
         return
     # Of a program nobody knows how many steps will come: who works now is taken to want as much again.

@@ -27,7 +27,7 @@ from octolog.domain.values import NO_LIMITS
 _OVER: Final = (NodeStatus.COMPLETED, NodeStatus.FAILED, NodeStatus.CANCELLED)
 
 
-def evolve(tree: Tree, fact: f.Fact) -> Tree:  # noqa: C901 -- one case per fact, that is the point
+def evolve(tree: Tree, fact: f.Fact) -> Tree:  # noqa: C901, PLR0915 -- one case per fact, that is the point
     """Fold one fact into the tree, in place, and return it."""
     match fact:
         case f.AttemptEnded():

@@ -91,11 +91,9 @@ def _result_faults(value: object) -> list[str]:
 
 
 def _content(value: object) -> str:
-    if isinstance(value, dict):
-        content = cast("dict[str, object]", value).get("content")
-        if _is_text(content):
-            return whole(cast("str", content))
-    return whole(cast("str", value)) if _is_text(value) else canonical(value)
+    inner = cast("dict[str, object]", value).get("content") if isinstance(value, dict) else None
+    text = inner if _is_text(inner) else cast("object", value)
+    return whole(text) if isinstance(text, str) and not is_number(text) else canonical(text)
 
 
 def _mismatch(content: str, output_type: str) -> str | None:

@@ -10,6 +10,7 @@ import pytest
 
 from octolog.domain import facts as f
 from octolog.domain.assignment import AttemptAssignment
+from octolog.domain.ids import TaskId
 from octolog.domain.operators import (
     ATOMIC,
     ContextMode,
@@ -75,8 +76,10 @@ class Evaluation:
         return self.log.facts[-1]
 
     def output(self) -> str:
-        assert isinstance(self.end, f.TaskCompleted) and self.end.task_id == "task-1", self.end
-        return self.end.output
+        end = self.end
+        assert isinstance(end, f.TaskCompleted), end
+        assert end.task_id == "task-1"
+        return end.output
 
     def failed(self, task: str = "") -> f.TaskFailed:
         return next(x for x in self.log.facts if isinstance(x, f.TaskFailed) and x.task_id == _id(task))
@@ -375,10 +378,11 @@ def test_what_is_done_leaves_the_tree() -> None:
     run = Evaluation(*five())
     for number in range(4):
         run.answer(f"s{number}", json.dumps("x" * 1_000))
-        tree = run.log.shard.trees["task-1"].tree  # type: ignore[index]
+        tree = run.log.shard.trees[TaskId("task-1")].tree
         assert list(tree.nodes) == ["task-1", f"task-1/s{number + 1}"]
-        assert tree.nodes["task-1"].op is not None
-        assert tree.nodes["task-1"].op.bound == {}
+        op = tree.nodes[TaskId("task-1")].op
+        assert op is not None
+        assert op.bound == {}
 
 
 def test_a_wide_map_shares_the_budget_and_one_sequence_has_it_all() -> None:

@@ -67,9 +67,13 @@ def verify(
             "--key", metavar="ID", help="Trust this key, and those it announced, alone; may be repeated."
         ),
     ] = None,
+    decide: Annotated[
+        bool,
+        typer.Option("--decide", help="Decide every fact again too; for a bundle of the whole log."),
+    ] = False,
 ) -> None:
     """Check a bundle offline; exits with 1 and names what is wrong, and where."""
-    from octolog.domain.errors import NotFound
+    from octolog.domain.errors import LogCorrupted, NotFound
     from octolog.verifier.verify import summary, verify_bundle
 
     try:
@@ -77,7 +81,18 @@ def verify(
     except OSError as error:
         raise NotFound(f"cannot read {file}: {error.strerror or error}") from error
     text = partial(str.rstrip, summary(report))
-    if report.ok:
+    if report.ok and decide:
+        from octolog.app.bundle_log import decide_again
+        from streams.replay import Difference
+
+        verdict = decide_again(file)
+        for found in (verdict.first_difference, *verdict.lost):
+            if found is not None:
+                why = found.message if isinstance(found, Difference) else f"lost: {found.reason}"
+                raise LogCorrupted(f"{found.topic}/{found.partition}@{found.offset}: {why}")
+        document = {**report.to_json(), "decided": verdict.to_json()}
+        call.show(document, lambda: f"{text()}\ndecided again {verdict.facts}")
+    elif report.ok:
         call.show(report.to_json(), text)
     else:
         call.fail(report.to_json(), str(report.faults[0]), text)

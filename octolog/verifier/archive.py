@@ -82,6 +82,11 @@ class Archive:
         self._compare(listed)
         return whole
 
+    def load(self) -> None:
+        """Find the parts and the manifest of a file that was checked before."""
+        self._walk(summed=False)
+        self.manifest = json.loads(self.read(MANIFEST))
+
     def _compare(self, listed: dict[str, tuple[int, str]]) -> None:
         wanted = [*listed]
         found = [name for name in self._places if name not in (MANIFEST, SEAL)]
@@ -99,7 +104,7 @@ class Archive:
             first = next(ours for ours, theirs in zip(found, wanted, strict=True) if ours != theirs)
             self._fault(first, "stands in another place than the manifest says")
 
-    def _walk(self) -> bool:
+    def _walk(self, *, summed: bool = True) -> bool:
         """Part after part, then the directory."""
         parts: list[Part] = []
         at, before = 0, "the beginning"
@@ -120,7 +125,7 @@ class Archive:
             if name in self._places:
                 return self._broken(at, f"a second part {name}")
             self._places[name] = start, size
-            if self._sum(name, start, size) != crc:
+            if summed and self._sum(name, start, size) != crc:
                 self._fault(name, "its CRC-32 is another than its header says", start)
             parts.append(Part(name, crc, size, at))
             at, before = start + size, name

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -19,7 +19,8 @@ import fastavro
 import pytest
 
 from octolog.app.audit import Exported, export_bundle
-from octolog.domain.errors import LogCorrupted, NotFound
+from octolog.app.bundle_log import decide_again
+from octolog.domain.errors import LogCorrupted, NotFound, Refused
 from octolog.domain.proof.avro import INDEX_SCHEMA
 from octolog.verifier.archive import SEAL
 from octolog.verifier.report import Report
@@ -160,6 +161,39 @@ def test_what_no_schema_reads_and_what_has_no_value_is_kept_as_it_is(tmp_path: P
         raw = list(fastavro.reader(io.BytesIO(archive.read(f"records/{CONTRACTS}/0/raw.avro"))))
     assert b"" in raw
     assert world.records[DEAD_LETTERS, 0]
+
+
+# Decided again
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_bundle_can_be_decided_again_without_the_log(name: str, tmp_path: Path) -> None:
+    world = SCENARIOS[name]()
+    export_bundle(world.source, tmp_path / "b.zip")
+    verdict = decide_again(tmp_path / "b.zip")
+    assert verdict.ok, verdict.to_json()
+    assert verdict.facts == len(world.records[TASKS, 0])
+
+
+def test_a_result_edited_before_the_export_is_found_by_deciding_again(tmp_path: Path) -> None:
+    world = SCENARIOS["success_at_once"]()
+    index = len(world.records[RESULTS, 0]) - 1
+    record = world.records[RESULTS, 0][index]
+    said = world.codec.decode(record.value)
+    edited = world.codec.encode(replace(said, tokens_used=said.tokens_used + 1))
+    world.records[RESULTS, 0][index] = record._replace(value=edited)
+    export_bundle(world.source, tmp_path / "b.zip")
+    assert verify_bundle(tmp_path / "b.zip").ok
+    first = decide_again(tmp_path / "b.zip").first_difference
+    assert first is not None
+    assert first.kind == "decided-differently"
+
+
+def test_what_was_left_out_cannot_be_decided_again(signed: Signed, tmp_path: Path) -> None:
+    for asked in ({"task": _root(signed)}, {"redact": True}):
+        _export(signed, tmp_path / "b.zip", **asked)
+        with pytest.raises(Refused, match="whole log"):
+            decide_again(tmp_path / "b.zip")
 
 
 # With nothing but the bundle

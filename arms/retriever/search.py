@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, TypeAlias, TypeVar, get_args
 
 from arms.arm import Fail
 from arms.retriever.corpus import Corpus, check_citation, read_corpus
 from arms.retriever.fusion import Fused, fuse
 from arms.retriever.keyword import KeywordRanker
 from arms.retriever.ports import Embedder, Found, Ranker
-from arms.retriever.vector import VectorRanker
+from arms.retriever.vector import VectorRanker, VectorStore
 
 __all__ = ["Library", "Outcome", "Request", "request_of"]
 
 Method = Literal["hybrid", "keyword", "vector"]
+_Key: TypeAlias = tuple[Path, str]
+_T = TypeVar("_T")
 
 # Bounds of a search request; source: the arms' published interfaces.
 MAX_QUERY_CHARS: Final = 500
@@ -102,9 +104,12 @@ class Library:
     def __init__(
         self, embedder: Embedder | None = None, cache: Path | None = None, others: Sequence[Ranker] = ()
     ) -> None:
-        self._embedder, self._cache, self._others = embedder, cache, tuple(others)
-        self._open: OrderedDict[tuple[str, str, str], Ranker] = OrderedDict()
-        self._lock = Lock()
+        self._store = None if embedder is None else VectorStore(embedder, cache)
+        self._cache, self._others = cache, tuple(others)
+        self._indexes: OrderedDict[_Key, KeywordRanker] = OrderedDict()
+        self._vectors: OrderedDict[_Key, VectorRanker] = OrderedDict()
+        # Vectors can take half a minute; a search by words does not wait for them.
+        self._indexing, self._embedding = Lock(), Lock()
 
     def search(self, request: Request) -> Outcome:
         """Ask every ranker for twice as many as are wanted, and fuse their orders.
@@ -114,17 +119,26 @@ class Library:
         """
         notes: list[str] = []
         corpora = [read_corpus(folder, request.patterns) for folder in request.folders]
-        orders: dict[str, list[Found]] = {}
+        orders: dict[str, Sequence[Found]] = {}
+        fetched = request.limit * _FETCHED_PER_RESULT
         passages = 0
         for corpus in corpora:
             if corpus.beyond:
                 notes.append(f"{corpus.root}: {corpus.beyond} files beyond the most were not searched")
-            for ranker in self._rankers(corpus, request.method, notes):
-                found = list(ranker.rank(request.query, request.limit * _FETCHED_PER_RESULT))
-                orders[ranker.name if len(corpora) == 1 else f"{ranker.name}@{corpus.root}"] = found
-                passages += ranker.size if isinstance(ranker, KeywordRanker) else 0
+            here = "" if len(corpora) == 1 else f"@{corpus.root}"
+            found: Sequence[Found] = ()
+            if request.method != "vector":
+                words = self._keyword(corpus)
+                found = words.rank(request.query, fetched)
+                orders[words.name + here] = found
+                passages += words.size
+            if request.method != "keyword":
+                meaning = self._vector(corpus, found, request.method, notes)
+                if meaning is not None:
+                    passages += meaning.size if request.method == "vector" else 0
+                    orders[meaning.name + here] = meaning.rank(request.query, fetched)
         for other in self._others:
-            orders[other.name] = list(other.rank(request.query, request.limit * _FETCHED_PER_RESULT))
+            orders[other.name] = other.rank(request.query, fetched)
         results = fuse(orders, request.limit, request.min_score)
         changed = [each for each in results if not _still_there(each.found)]
         if changed:  # between reading the folder and here; what cannot be looked up is not cited
@@ -133,32 +147,39 @@ class Library:
         files = sum(len(corpus.documents) for corpus in corpora)
         return Outcome(tuple(results), tuple(orders), files, passages, tuple(dict.fromkeys(notes)))
 
-    def _rankers(self, corpus: Corpus, method: Method, notes: list[str]) -> list[Ranker]:
-        rankers: list[Ranker] = []
-        if method != "vector":
-            cache = None if self._cache is None else self._cache / "keyword"
-            rankers.append(self._opened("keyword", corpus, lambda: KeywordRanker(corpus, cache)))
-        if method != "keyword" and self._embedder is None:
+    def _keyword(self, corpus: Corpus) -> KeywordRanker:
+        cache = None if self._cache is None else self._cache / "keyword"
+        with self._indexing:
+            opened = self._indexes.pop((corpus.root, corpus.digest), None) or KeywordRanker(corpus, cache)
+            _keep(self._indexes, (corpus.root, corpus.digest), opened)
+        return opened
+
+    def _vector(
+        self, corpus: Corpus, first: Sequence[Found], method: Method, notes: list[str]
+    ) -> VectorRanker | None:
+        """The search by meaning; None: there is no model, which is a note beside a search by words."""
+        if self._store is None:
             if method == "vector":
                 raise Fail("search by meaning needs an embedding model, and none is set", "MODEL_REQUIRED")
             notes.append("searched by words alone: no embedding model is set")
-        elif method != "keyword" and self._embedder is not None:
-            embedder = self._embedder
-            vectors = self._opened("vector", corpus, lambda: VectorRanker(corpus, embedder, self._cache))
-            left_out = getattr(vectors, "left_out", 0)
-            if left_out:
-                notes.append(f"{left_out} passages were searched by words alone: too many for vectors")
-            rankers.append(vectors)
-        return rankers
+            return None
+        key = corpus.root, corpus.digest
+        with self._embedding:
+            opened = self._vectors.pop(key, None)
+            if opened is None or opened.waiting:
+                opened = VectorRanker(corpus, self._store, [found.key for found in first])
+            _keep(self._vectors, key, opened)
+        if opened.beyond:
+            notes.append(f"{opened.beyond} passages were searched by words alone: too many for vectors")
+        if opened.waiting:
+            notes.append(f"{opened.waiting} passages have no vector yet and were searched by words alone")
+        return opened
 
-    def _opened(self, kind: str, corpus: Corpus, make: Callable[[], Ranker]) -> Ranker:
-        key = kind, str(corpus.root), corpus.digest
-        with self._lock:
-            ranker = self._open.pop(key) if key in self._open else make()
-            self._open[key] = ranker
-            while len(self._open) > _OPEN_INDEXES:
-                self._open.popitem(last=False)
-        return ranker
+
+def _keep(opened: OrderedDict[_Key, _T], key: _Key, ranker: _T) -> None:
+    opened[key] = ranker
+    while len(opened) > _OPEN_INDEXES:
+        opened.popitem(last=False)
 
 
 def _still_there(found: Found) -> bool:

@@ -22,6 +22,7 @@ from arms.retriever.keyword import KeywordRanker
 from arms.retriever.passages import MAX_PASSAGE_CHARS, passages
 from arms.retriever.ports import Citation, Found
 from arms.retriever.search import Library, Request, request_of
+from arms.retriever.vector import VectorRanker, VectorStore
 from arms.work import Work
 from octolog.domain.reports import ResultStatus
 from tests.unit.arms.doubles import RecordingMeter, assignment
@@ -176,6 +177,22 @@ def test_a_vector_is_computed_once_per_text_and_kept(
     again = Counting()
     search(folder, library=Library(again, cache), query="ocean")
     assert again.asked == ["Another note.", "ocean"]
+
+
+def test_vectors_that_take_too_long_are_made_best_first_and_the_rest_by_later_searches(folder: Path) -> None:
+    for number in range(40):
+        (folder / f"{number}.md").write_text(f"# Page {number}\n\nAbout the number {number}.\n")
+    corpus, embedder = read_corpus(folder), Counting()
+    store = VectorStore(embedder)
+    wanted = f"{folder.resolve()}/notes.txt:0"
+    ticks = iter([0.0, 1.0, 99.0])  # the deadline, the first batch, the second: too late
+    partly = VectorRanker(corpus, store, [wanted], most_s=30, clock=lambda: next(ticks))
+    assert embedder.asked[0] == "Nothing of note."
+    assert partly.size == len(embedder.asked) > 0
+    assert partly.waiting > 0
+    assert partly.rank("note", 1)[0].key == wanted
+    fully = VectorRanker(corpus, store)
+    assert (fully.waiting, fully.size) == (0, partly.size + partly.waiting)
 
 
 def test_without_an_embedding_model_it_searches_by_words_and_says_so(folder: Path) -> None:

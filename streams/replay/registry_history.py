@@ -26,6 +26,7 @@ class RegistryHistory:
         self._table = RegistryTable(codec, _nothing, self._refused)
         self._offsets = [0]
         self._arms: list[dict[ArmId, ArmState]] = [self._table.registry.arms]
+        self._latest = self._table.registry
         self.refused: list[LogRecord] = []
 
     @property
@@ -42,9 +43,12 @@ class RegistryHistory:
 
     def as_of(self, offset: int) -> Registry | None:
         """The registry when every record before `offset` was known; None when the topic does not reach so far."""
+        if offset == self._latest.offset:
+            return self._latest
         if offset > self.end:
             return None
-        return Registry(self._arms[bisect_right(self._offsets, offset) - 1], offset)
+        self._latest = Registry(self._arms[bisect_right(self._offsets, offset) - 1], offset)
+        return self._latest
 
     def _refused(self, record: LogRecord, _: UndecodableRecord) -> None:
         self.refused.append(record)

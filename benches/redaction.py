@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,7 +67,7 @@ def main() -> None:
             "one_goal_injection": _times(lambda: find_injections(GOAL), 300 * rounds),
             "context_256_kb": _times(lambda: redact_json(context), rounds),
             "mb_per_s": {
-                name: round(len(text) / MB / _best_s(lambda text=text: detect(text), rounds), 2)
+                name: round(len(text) / MB / _best_s(partial(detect, text), rounds), 2)
                 for name, text in texts.items()
             },
         }

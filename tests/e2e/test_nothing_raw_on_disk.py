@@ -148,7 +148,7 @@ def _partition(
             if position >= high or position < 0:
                 return
             continue
-        headers = b" ".join(bytes(value or b"") for _, value in message.headers() or [])
+        headers = repr(message.headers()).encode()
         yield (
             f"{name}/{place.partition}@{message.offset()}",
             b" ".join((message.key() or b"", message.value() or b"", headers)),
@@ -183,7 +183,8 @@ def test_behaviour_25_no_byte_on_disk_holds_a_raw_value_after_the_node_stopped(u
     found = [leak for path in files for leak in leaks(str(path.relative_to(used.home)), path.read_bytes())]
     assert found == []
     with duckdb.connect(str(used.settings.knowledge_dir / FILE_NAME), read_only=True) as store:
-        tables = [row[0] for row in store.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
-        rows = {name: repr(store.execute(f'SELECT * FROM "{name}"').fetchall()) for name in tables}
+        names = store.execute("SELECT schema_name, table_name FROM duckdb_tables()").fetchall()
+        tables = [f'"{schema}"."{table}"' for schema, table in names]
+        rows = {name: repr(store.execute(f"SELECT * FROM {name}").fetchall()) for name in tables}
     assert [leak for name, text in rows.items() for leak in leaks(name, text.encode())] == []
     assert any(LET_THROUGH in text for text in rows.values()), "the scan sees what was let through"

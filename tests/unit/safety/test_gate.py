@@ -32,7 +32,8 @@ TASK = TaskId("t-1")
 
 
 def submit(**fields: Any) -> SubmitTask:
-    return SubmitTask(TASK, TaskContract(TASK, **({"goal": "a goal"} | fields)), "me@example.com")
+    given: dict[str, Any] = {"goal": "a goal", **fields}
+    return SubmitTask(TASK, TaskContract(TASK, **given), "me@example.com")
 
 
 EVERYWHERE = submit(
@@ -144,7 +145,7 @@ def texts_of(record: type, seen: frozenset[type] = frozenset()) -> set[str]:
         if typing.get_origin(hint) is typing.ClassVar:
             continue
         for part in _parts(hint):
-            if dataclasses.is_dataclass(part) and part not in seen:
+            if isinstance(part, type) and dataclasses.is_dataclass(part) and part not in seen:
                 found |= texts_of(part, seen | {record})
             elif part is str:
                 found.add(name)

@@ -107,7 +107,7 @@ def test_the_status_names_every_process(node: Node) -> None:
     said = node.json("status")
     assert said["running"] is True
     names = {part["name"] for part in said["components"]}
-    assert {"kafka", "arms", "knowledge", "processor-0"} <= names
+    assert {"kafka", "arms", "knowledge", "memory", "processor-0"} <= names
     assert all(part["pid"] for part in said["components"])
 
 

@@ -190,7 +190,9 @@ def _take(tree: Tree, parent: Node, above: Op, node: Node, text: str) -> None:
     operator, body = operator_of(tree, node.op), above.body
     if operator.role is Role.ARGUMENT:
         above.bound[operator.name] = content_of(text)
-        if not above.open and above.phase is Phase.ARGUMENTS:
+        # Not "none is open": one may end before the next has begun.
+        wanted = len(program_of(tree, above).arguments.get(above.position, {}))
+        if above.phase is Phase.ARGUMENTS and len(above.bound) == wanted:
             _begin(tree, parent, above)
     elif body is None:
         return

@@ -92,8 +92,8 @@ def _result_faults(value: object) -> list[str]:
 
 def _content(value: object) -> str:
     inner = cast("dict[str, object]", value).get("content") if isinstance(value, dict) else None
-    text = inner if _is_text(inner) else cast("object", value)
-    return whole(text) if isinstance(text, str) and not is_number(text) else canonical(text)
+    text: object = inner if _is_text(inner) else value  # pyright: ignore[reportUnknownVariableType]
+    return whole(text) if isinstance(text, str) and not is_number(text) else canonical(text)  # pyright: ignore[reportUnknownArgumentType]
 
 
 def _mismatch(content: str, output_type: str) -> str | None:

@@ -100,9 +100,9 @@ class RemoteMemories:
 
 def error_of(said: dict[str, Any]) -> OctologError:
     """A refusal of the service as the error it was."""
-    kind = getattr(errors, str(said.get("error", "")), StoreUnavailable)
+    kind: Any = getattr(errors, str(said.get("error", "")), StoreUnavailable)
     message = str(said.get("message", "the node's memory failed"))
-    takes_text = (
-        isinstance(kind, type) and issubclass(kind, OctologError) and kind is not errors.InvalidContract
-    )
-    return kind(message) if takes_text else StoreUnavailable(message)
+    if kind is errors.InvalidContract or not (isinstance(kind, type) and issubclass(kind, OctologError)):
+        return StoreUnavailable(message)
+    refusal: OctologError = kind(message)
+    return refusal

@@ -41,9 +41,13 @@ _WRITE_BATCH: Final = 1_000
 _INDEX_AFTER: Final = 10_000
 """Points without an index that a search still scans in a millisecond or two."""
 
+_SEGMENT_KB: Final = 20_000
+"""Vectors of one segment, kilobytes: some 13,000 of 384 numbers. The bindings keep the interpreter to themselves while
+they build a graph; one over everything would hold this process for minutes, one of such a segment takes 2 s."""
+
 _GRAPH: Final = edge.HnswIndexConfig(
     m=16,
-    ef_construct=100,
+    ef_construct=64,
     full_scan_threshold=10_000,
     payload_m=0,  # a graph of its own for each filter field costs minutes of building and wins little
 )
@@ -280,7 +284,9 @@ def _config(spec: Spec) -> edge.EdgeConfig:
         vectors={DENSE: edge.EdgeVectorParams(size=spec.dimension, distance=edge.Distance.Cosine)},
         sparse_vectors={WORDS: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
         hnsw_config=_GRAPH,
-        optimizers=edge.EdgeOptimizersConfig(default_segment_number=1),
+        optimizers=edge.EdgeOptimizersConfig(
+            default_segment_number=2, max_segment_size=_SEGMENT_KB, indexing_threshold=_SEGMENT_KB // 4
+        ),
     )
 
 

@@ -97,9 +97,8 @@ class Point:
         )
 
     def payload(self) -> dict[str, Any]:
-        """What the store keeps beside the vectors: plain values, flat."""
-        own = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "memory"}
-        del own["point_id"]
+        """What the store keeps beside the vectors: plain values, flat; what is empty is left out."""
+        own = {name: value for name in _OWN if (value := getattr(self, name)) not in (None, "")}
         text = {name: getattr(self.memory, name) for name in _TEXT_FIELDS}
         return {
             **text,
@@ -107,6 +106,9 @@ class Point:
             "tags": list(self.memory.tags),
             **own,
         }
+
+
+_OWN: Final = tuple(item.name for item in fields(Point) if item.name not in ("point_id", "memory"))
 
 
 def from_payload(identity: str, payload: Mapping[str, Any]) -> Point:
@@ -121,7 +123,7 @@ def from_payload(identity: str, payload: Mapping[str, Any]) -> Point:
         metadata_json=payload["metadata_json"],
         tags=tuple(payload["tags"]),
     )
-    own: dict[str, Any] = {item.name: payload.get(item.name) for item in fields(Point)}
+    own: dict[str, Any] = {name: payload[name] for name in _OWN if name in payload}
     return Point(**(own | {"point_id": identity, "memory": memory}))
 
 

@@ -64,10 +64,10 @@ def copy(source: MemoryStore, target: MemoryStore, embedder: Embedder, progress:
                 for entry, vector in zip(entries, made, strict=True)
             ]
         )
+        target.settle()
         done += len(entries)
         progress(done, max(total, done))
     target.move(positions)
-    target.settle()
     return done
 
 

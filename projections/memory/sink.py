@@ -79,10 +79,10 @@ class MemoryProjection:
             some = new[start : start + _CHUNK]
             self._apply(some)
             self._store.move({(record.topic, record.partition): record.offset + 1 for record in some})
+            self._store.settle()
         ahead = {place: offset for place, offset in after.items() if offset > known.get(place, 0)}
         if ahead:
             self._store.move(ahead)
-        self._store.settle()
 
     def reset(self) -> None:
         """Drop every memory, positions too."""

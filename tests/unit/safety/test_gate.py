@@ -25,6 +25,7 @@ from octolog.domain.ids import TaskId
 from octolog.domain.operators import ATOMIC, OperatorInput
 from octolog.domain.rules import check_command
 from octolog.domain.values import NO_LIMITS
+from octolog.edge import parse_contract
 from octolog.safety import Gate, PiiMode, screen
 
 RAW = "SSN 123-45-6789, test@example.com"
@@ -175,3 +176,15 @@ def test_fields_that_are_not_judged_are_names_ids_and_hashes() -> None:
         "text",
     } <= free
     assert not {name for name in _KEPT if name.endswith(("_json", "text", "goal", "reason", "comment"))}
+
+
+def test_a_message_about_a_wrong_value_does_not_repeat_it_raw() -> None:
+    for document in (
+        {"goal": [RAW]},
+        {"goal": "g", "priority": "test@example.com"},
+        {"goal": "g", "task_id": 219099998},
+    ):
+        with pytest.raises(InvalidContract) as refused:
+            parse_contract(document)
+        assert "test@example.com" not in str(refused.value)
+        assert "123-45-6789" not in str(refused.value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -95,32 +94,19 @@ def configure(
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_task_goes_its_whole_way_over_a_secured_listener(
-    configure: Configure, protocol: str, tmp_path: Path
-) -> None:
+def test_a_task_goes_its_whole_way_over_a_secured_listener(configure: Configure, protocol: str) -> None:
     """Client, transactions of the processor and the arms' host, each process configured by the environment alone."""
     settings = configure(protocol)
     with Connection(settings) as connection:
         connection.ensure_topics()
-        node = subprocess.Popen(
-            [sys.executable, "-m", "octolog.cli", "up", "--home", str(tmp_path), "--json"],
-            cwd=ROOT,
-            env=os.environ
-            | {
-                "OCTOLOG_BOOTSTRAP_SERVERS": settings.bootstrap_servers or "",
-                "OCTOLOG_ARMS": "noop",
-                "OCTOLOG_PROCESSORS": "1",
-            },
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        started = _octolog(settings, "up", "--detach")
+        assert started.returncode == 0, started.stderr + _logs(settings)
         try:
             task = submit(f"secured-{protocol}", required_capabilities=("noop",))
             send(connection, [task])
             ledger = Facts(connection).wait_until_over([task.root_task_id], 120, tell=lambda: _logs(settings))
         finally:
-            node.send_signal(signal.SIGTERM)
-            node.wait(60)
+            assert _octolog(settings, "down").returncode == 0
         assert ledger.outcomes[task.root_task_id] == ["TaskCompleted"]
         assert verify_log(connection).ok
 
@@ -160,6 +146,23 @@ def _refused(settings: Settings, touch: Callable[[Connection], None]) -> str:
     said = str(refused.value)
     assert "\n" not in said
     return said
+
+
+def _octolog(settings: Settings, *words: str) -> subprocess.CompletedProcess[str]:
+    own = {
+        "OCTOLOG_BOOTSTRAP_SERVERS": settings.bootstrap_servers or "",
+        "OCTOLOG_ARMS": "noop",
+        "OCTOLOG_PROCESSORS": "1",
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "octolog.cli", *words, "--home", str(settings.home)],
+        cwd=ROOT,
+        env=os.environ | own,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
 
 
 def _logs(settings: Settings) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 
 import fastavro
 import pytest
@@ -242,13 +242,14 @@ def test_the_verifier_ends_with_one_for_a_file_that_is_not_there(
 @cache
 def _bundles() -> tuple[bytes, bytes]:
     """A bundle, and one of another log."""
-    folder = Path(mkdtemp(prefix="octolog-bundles-"))
-    found = []
-    for seed in (3, 8):
-        world = wander(seed, actions=120)
-        sign(world, folder / str(seed), every=40)
-        export_bundle(world.source, folder / "b.zip", keys=KeyRing(folder / str(seed)))
-        found.append((folder / "b.zip").read_bytes())
+    with TemporaryDirectory(prefix="octolog-bundles-") as made:
+        folder = Path(made)
+        found = []
+        for seed in (3, 8):
+            world = wander(seed, actions=120)
+            sign(world, folder / str(seed), every=40)
+            export_bundle(world.source, folder / "b.zip", keys=KeyRing(folder / str(seed)))
+            found.append((folder / "b.zip").read_bytes())
     return found[0], found[1]
 
 

@@ -176,11 +176,16 @@ def _names_of(context_json: str) -> tuple[str, ...]:
 
 
 @st.composite
+def tapes(draw: st.DrawFn, lengths: tuple[int, ...]) -> bytes:
+    """Bytes to choose by, of one of these lengths; a list of its own accord is mostly short."""
+    length = draw(st.sampled_from(lengths))
+    return draw(st.binary(min_size=length, max_size=length))
+
+
+@st.composite
 def programs(draw: st.DrawFn, context_json: str = "{}", depth: int = 5, room: int = MAX_OPERATORS) -> Program:
     """A legal program of at most `depth` + 1 levels and `room` operators."""
-    length = draw(st.sampled_from((600, 64, 200, 1_500, 3_000)))
-    tape = draw(st.binary(min_size=length, max_size=length))
-    growing = Growing(iter(tape), room=room)
+    growing = Growing(iter(draw(tapes((600, 64, 200, 1_500, 3_000)))), room=room)
     growing.grow(-1, Role.ROOT, "", depth, _names_of(context_json), 1)
     return tuple(growing.operators)
 
@@ -212,6 +217,7 @@ ENDINGS: Final = (
     "",
     "RESOURCE_EXHAUSTION",
     "RESOURCE_EXHAUSTION",
+    "RESOURCE_EXHAUSTION",
     "INVALID_OUTPUT",
     "TASK_FAILURE",
     "VALIDATION_ERROR",
@@ -223,7 +229,7 @@ UNION_ENDINGS: Final = ("RESOURCE_EXHAUSTION", "INVALID_OUTPUT", "VALIDATION_ERR
 calm: Final = st.builds(
     Behaviour,
     output=st.integers(0, len(OUTPUTS) - 1),
-    long=st.integers(0, 11).map(lambda n: n == 11),
+    long=st.integers(0, 5).map(lambda n: n == 5),
     flaky=st.sampled_from((0, 0, 0, 0, 0, 1)),
 )
 recoveries: Final = st.builds(
@@ -297,4 +303,6 @@ def arms(draw: st.DrawFn) -> Arms:
         pool.append((replace(pool[0][0], inherit_context=True, accumulate_data=True), *pool[0][1:]))
     usual = draw(st.lists(calm, min_size=1, max_size=8))
     odd = draw(st.lists(wild, max_size=4))
+    if draw(st.integers(0, 3)) == 3:
+        odd.append(Behaviour(ending="RESOURCE_EXHAUSTION"))
     return Arms(usual + odd, draw(st.lists(recoveries, min_size=1, max_size=4)), pool)

@@ -22,7 +22,7 @@ from octolog.domain.task.state import absent
 from octolog.testing import ShardLog, cancel
 from tests.simulation.interpreter import Interpreter
 from tests.simulation.program_world import ROOT, Run, ended, given_of
-from tests.simulation.programs import CONTEXTS, arms, programs
+from tests.simulation.programs import CONTEXTS, arms, programs, tapes
 from tests.simulation.terms import Failed, Given, Outcome, Reply
 from tests.simulation.texts import canonical
 
@@ -47,7 +47,7 @@ def runs(draw: st.DrawFn) -> Run:
         draw(arms()),
         draw(st.sampled_from((3, 3, 3, 4, 2, 1))),
         draw(st.integers(1, 5)),
-        draw(st.lists(st.integers(0, 999), max_size=150)),
+        list(draw(tapes((60, 0, 200, 400)))),
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from octolog.domain.errors import LogCorrupted, UndecodableRecord
+from octolog.domain.evaluator.program import Loaded
 from octolog.domain.ids import TaskId
 from octolog.domain.shard import ClosedTree, OpenTree, Shard
 from octolog.domain.task.state import Tree, TreeStatus
@@ -38,7 +39,14 @@ class _State:
     ready: dict[TaskId, tuple[int, int]]
 
 
-_ENCODER: Final = msgspec.msgpack.Encoder()
+def _operators(value: Any) -> Any:
+    """A program in evaluation as what it is made of; the rest derives from it."""
+    if isinstance(value, Loaded):
+        return value.operators, value.context_json
+    raise NotImplementedError(f"a {type(value).__name__} is no part of a tree")
+
+
+_ENCODER: Final = msgspec.msgpack.Encoder(enc_hook=_operators)
 
 
 class Digest:

@@ -16,6 +16,7 @@ from octolog.domain.chain import Link
 from octolog.domain.contract import AmendBudget, CancelTask, Step, SubmitTask, TaskContract
 from octolog.domain.facts import Fact
 from octolog.domain.ids import ArmId, TaskId
+from octolog.domain.operators import Operator, OperatorInput, Role
 from octolog.domain.registry import Registry, evolve_registry
 from octolog.domain.reports import (
     AttemptStarted,
@@ -25,6 +26,7 @@ from octolog.domain.reports import (
     ResultStatus,
 )
 from octolog.domain.shard import ClosedTree, Input, Shard
+from octolog.domain.tasksystem import AtomicTaskSubtype, TaskType
 from octolog.domain.upkeep import DeadLetter
 from octolog.domain.values import Amounts, Limits, Provenance, TaskError, TaskErrorType
 from octolog.ports import LogRecord, Positions
@@ -43,6 +45,21 @@ _STEPS: Final = (
     Step("write", "Write the summary", ("gather",), required_capabilities=("coding",)),
     Step("judge", "Judge it against the criteria", ("write",), required_capabilities=("judging",)),
 )
+_PROGRAM: Final = (
+    Operator(
+        "", -1, Role.ROOT, TaskType.MAP, inputs=(OperatorInput("mail", "at 9"), OperatorInput("log", "at 8"))
+    ),
+    Operator(
+        "inner",
+        0,
+        Role.INNER,
+        TaskType.ATOMIC,
+        AtomicTaskSubtype.STANDARD,
+        instructions="When did it begin, by {{current_input}}?",
+        required_capabilities=("retrieval",),
+    ),
+)
+_A_PROGRAM: Final = 10
 
 
 class _Nothing:
@@ -125,6 +142,7 @@ class History:
             budget=budget if number % 10 != 9 else Limits(max_tokens=-1),
             required_capabilities=("planning",),
             steps=_STEPS if number % 10 in (1, 2, 3, 4, 5) else (),
+            operators=_PROGRAM if number % 20 == _A_PROGRAM else (),
         )
         self._command(root, SubmitTask(root, contract, "alice"))
         if number % 10 == 8:

@@ -158,6 +158,13 @@ def _leaf(block: pl.DataFrame, leaf: Column) -> pl.Series:
     if leaf.symbols is not None:
         # A number without a symbol is an error here, as it is to the codec.
         return pl.Series(leaf.symbols, dtype=pl.String).gather(series.cast(pl.UInt32))
+    if leaf.item_symbols:
+        item = pl.element().struct
+        named = [
+            item.field(name).replace_strict(dict(enumerate(symbols)), return_dtype=pl.String)
+            for name, symbols in leaf.item_symbols
+        ]
+        return series.list.eval(item.with_fields(named))
     return series.cast(pl.Datetime("ms")) if leaf.timestamp else series
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -18,6 +19,7 @@ FOLLOWED: Final = (
     "octolog.resources",
     "octolog.arms",
     "octolog.memory",
+    "octolog.templates",
     "octolog.dead-letters",
 )
 """The topics that are kept for ever, so that a store rebuilt from them equals the one that followed them.
@@ -131,17 +133,20 @@ def _default(leaf: Column) -> str:
 
 
 def _sql_type(leaf: Column) -> str:
-    return "TIMESTAMP" if leaf.timestamp else _of(leaf.type)
+    return "TIMESTAMP" if leaf.timestamp else _of(leaf.type, {name for name, _ in leaf.item_symbols})
 
 
-def _of(avro: AvroType | list[Any]) -> str:
+def _of(avro: AvroType | list[Any], enums: AbstractSet[str] = frozenset()) -> str:
     if isinstance(avro, list):
         return _of(avro[1])
     if isinstance(avro, str):
         return _SQL_TYPES[avro]
     if avro["type"] == "array":
-        return f"{_of(avro['items'])}[]"
+        return f"{_of(avro['items'], enums)}[]"
     if avro["type"] == "record":
-        fields = (f"{quoted(field['name'])} {_of(field['type'])}" for field in avro["fields"])
+        fields = (
+            f"{quoted(field['name'])} {'VARCHAR' if field['name'] in enums else _of(field['type'])}"
+            for field in avro["fields"]
+        )
         return f"STRUCT({', '.join(fields)})"
     return "BLOB"

@@ -43,6 +43,7 @@ class Column:
         type: Its Avro type: the name of a primitive, or an array of primitives or of flat records.
         timestamp: True for milliseconds since the epoch.
         symbols: An enum's symbols in the order of their numbers; else None.
+        item_symbols: For a list of records: its fields that are enums, with their symbols.
         default: The value of a record whose writer did not know the field; None where there is none.
     """
 
@@ -51,6 +52,7 @@ class Column:
     type: AvroType
     timestamp: bool = False
     symbols: tuple[str, ...] | None = None
+    item_symbols: tuple[tuple[str, tuple[str, ...]], ...] = ()
     default: Any = None
 
 
@@ -66,7 +68,7 @@ class BlockSchema:
 
     Raises:
         IncompatibleSchema: For a record no columnar reader can take: recursive, a map, a union of several
-            types, an enum in a list.
+            types, a list of enums.
     """
 
     def __init__(self, schema_json: str) -> None:
@@ -142,7 +144,10 @@ class _Flattener:
         if kind == "fixed":
             return Column(name, where, "bytes", default=default)
         if kind == "array":
-            return Column(name, where, {"type": "array", "items": self._items(schema, name)}, default=default)
+            items, symbols = self._items(schema, name)
+            return Column(
+                name, where, {"type": "array", "items": items}, item_symbols=symbols, default=default
+            )
         if kind not in _PRIMITIVES:
             raise IncompatibleSchema(f"{name} is a {kind}; it cannot be read in columns")
         return Column(name, where, kind, timestamp, default=default)
@@ -155,16 +160,23 @@ class _Flattener:
             return self._numbered({"type": "fixed", "size": schema["size"]})
         return column.type
 
-    def _items(self, schema: dict[str, Any], name: str) -> Any:
+    def _items(
+        self, schema: dict[str, Any], name: str
+    ) -> tuple[Any, tuple[tuple[str, tuple[str, ...]], ...]]:
         items = self._known(schema["items"])
         if _kind(items) in _PRIMITIVES:
-            return _kind(items)
+            return _kind(items), ()
         if _kind(items) != "record":
             raise IncompatibleSchema(f"{name} is a list of {_kind(items)}; it cannot be read in columns")
         inner = list(self.fields(items, (), ""))
-        if any(column.symbols is not None for _, columns in inner for column in columns):
-            raise IncompatibleSchema(f"{name} is a list with an enum in it; it cannot be read in columns")
-        return self._record([field for field, _ in inner])
+        symbols = []
+        for field, leaves in inner:
+            for leaf in leaves:
+                if leaf.item_symbols or (leaf.symbols is not None and field["type"] != "int"):
+                    raise IncompatibleSchema(f"{name} nests an enum too deep; it cannot be read in columns")
+                if leaf.symbols is not None:
+                    symbols.append((leaf.name, leaf.symbols))
+        return self._record([field for field, _ in inner]), tuple(symbols)
 
     def _record(self, fields: list[dict[str, Any]]) -> dict[str, Any]:
         return self._numbered({"type": "record", "fields": fields})

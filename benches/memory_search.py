@@ -137,7 +137,7 @@ def main() -> None:
         filled = _fill(store, workload)
         searches = _searches(store, workload, QUERIES[size])
         found = store.count()
-        disk_mb = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file()) >> 20
+        disk_mb = sum(path.stat().st_blocks * 512 for path in Path(folder).rglob("*") if path.is_file()) >> 20
         collections.close()
     assert found == workload.points, found
     plain, as_of = searches["plain"], searches["as_of_half"]

@@ -48,7 +48,7 @@ they build a graph; one over everything would hold this process for minutes, one
 _GRAPH: Final = edge.HnswIndexConfig(
     m=16,
     ef_construct=64,
-    full_scan_threshold=10_000,
+    full_scan_threshold=10_000,  # kilobytes; below it the filtered part is scanned, since a graph loses its way in it
     payload_m=0,  # a graph of its own for each filter field costs minutes of building and wins little
 )
 P = ParamSpec("P")

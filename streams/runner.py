@@ -10,7 +10,6 @@ lone record commits at once.
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -40,15 +39,13 @@ from streams.partition import Partition
 from streams.patience import Patience
 from streams.processors.task import TaskProcessor
 from streams.registry_table import RegistryTable
-from streams.restore import Restoring, restore
+from streams.restore import Restoring, keep_out_of_collections, restore
 from streams.topics import ARMS, INPUTS, RESULTS, TASKS
 
 GROUP: Final = "octolog-task-processor"
 _IDLE_S: Final = 0.05
 _MAX_BATCH: Final = 4_000
 _SNAPSHOT_FACTS: Final = 10_000
-_GC_THRESHOLDS: Final = (100_000, 50, 100)
-"""States die by their reference counts; looking for cycles every 700 allocations found none and cost 10 %."""
 _STANDSTILL_S: Final = 1.0
 """A commit that takes so long was held up by a broker that arms could not reach either."""
 _RESTORE_PAUSE_S: Final = 0.2
@@ -58,6 +55,7 @@ _RESTORE_TRIES: Final = 25
 _RESTORE_S: Final = 60.0
 """So many times and so long a restore is tried: a broker that stood still looks for its own coordinators first."""
 
+_Headers: TypeAlias = dict[str, str | bytes] | None
 _Refused: TypeAlias = list[tuple[LogRecord, UndecodableRecord]]
 
 log = structlog.get_logger("octolog.processor")
@@ -342,9 +340,7 @@ class TaskWorker:
             self._told = self._inputs.marked(ARMS)
         # The registry may have changed while nobody had these partitions: whatever waits is looked at again.
         self._registry_news = True
-        gc.set_threshold(*_GC_THRESHOLDS)
-        gc.collect()
-        gc.freeze()  # restored trees and code live long: do not look through them at every collection
+        keep_out_of_collections()
         seconds = round(time.monotonic() - started_s, 3)
         log.info("restored", partitions=numbers, facts=facts, seconds=seconds)
 
@@ -398,11 +394,6 @@ class TaskWorker:
                 partition.index.close()
 
     def _produce(
-        self,
-        topic: str,
-        key: bytes,
-        value: bytes | None,
-        partition: int,
-        headers: dict[str, str | bytes] | None,
+        self, topic: str, key: bytes, value: bytes | None, partition: int, headers: _Headers
     ) -> None:
         self._producer.produce(topic, key, value, partition, headers)

@@ -530,6 +530,28 @@ def test_44_the_same_request_within_a_chain_is_halted_as_a_cycle() -> None:
     assert error.reason == "execution_halted"
 
 
+def far_down() -> Program:
+    """A task whose id has 250 characters."""
+    names = ["n" * 61] * 3 + ["n" * 60]
+    sequences = (Operator(name, at, Role.STEP, TaskType.SEQUENTIAL) for at, name in enumerate(names[:3]))
+    root = Operator("", -1, Role.ROOT, TaskType.SEQUENTIAL)
+    return (root, *sequences, Operator(names[3], 3, Role.STEP, TaskType.ATOMIC, instructions="x"))
+
+
+def test_44_a_subtask_whose_id_would_be_too_long_is_halted() -> None:
+    asks = SubtaskRequest("more", "go")
+    run = Evaluation(far_down(), lambda of: success(of, said("later"), subtask=asks)).run()
+    assert [len(of.task_id) for of in run.asked] == [250]
+    assert run.failure().code == "TASK_FAILURE"
+
+
+def test_35_a_recovery_whose_id_would_be_too_long_is_not_made() -> None:
+    error = TaskError(TaskErrorType.RESOURCE_EXHAUSTION, "too large")
+    run = Evaluation(far_down(), lambda of: broken(of, error)).run()
+    assert [len(of.task_id) for of in run.asked] == [250]
+    assert run.failure().code == "RESOURCE_EXHAUSTION"
+
+
 # ------------------------------------------------------------------------------------------ 45: round trip
 
 

@@ -42,6 +42,7 @@ PROGRAMS = {
     "broken-sequential": FIVE.format("").replace(">three<", ">fail<"),
     "map": THREE.format(""),
     "reduce": SQUARES,
+    "half-character": TWO_HALVES.replace(">first half<", ">odd<"),
     "decomposed": ONE.format("", "too large", ""),
 }
 
@@ -54,6 +55,8 @@ def answer(of: AttemptAssignment) -> ExecutionResult:
     match of.instructions.split():
         case ["square" | "add", *_]:
             return calculate(of)
+        case ["odd"]:
+            return success(of, '"\\ud800"')
         case ["fail"]:
             return failure(of, "asked to fail")
         case ["too", "large"]:
@@ -167,6 +170,10 @@ def test_a_task_too_large_is_decomposed(ended: Ended) -> None:
 
 def test_a_task_goes_on_after_its_subtask(ended: Ended) -> None:
     assert ended.output("subtask") == said("told: helping")
+
+
+def test_what_no_record_can_carry_is_replaced_before_it_is_passed_on(ended: Ended) -> None:
+    assert ended.output("half-character") == said("second half after \ufffd")
 
 
 def test_every_decision_can_be_made_again(ended: Ended) -> None:

@@ -85,8 +85,11 @@ def reference_encode(record: Any, link: Link | None = None) -> bytes:
     datum = to_datum(type(record))(record)
     if link is not None:
         datum |= {"link": to_datum(Link)(link), "hash": bytes(HASH_BYTES)}
+    schema = REFERENCE[record.schema_name]
+    if not fastavro.validate(datum, schema, raise_errors=False):  # the writer takes an int of any size
+        raise ValueError(f"{record!r} does not fit its schema")
     out = BytesIO()
-    fastavro.schemaless_writer(out, REFERENCE[record.schema_name], datum)
+    fastavro.schemaless_writer(out, schema, datum)
     return out.getvalue()
 
 

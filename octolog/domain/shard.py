@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeAlias
 
 from octolog.domain import facts as f
-from octolog.domain.assignment import ArmCommand, AttemptAssignment, AttemptRevoked, StepInput
+from octolog.domain.assignment import ArmCommand, AttemptRevoked
 from octolog.domain.chain import GENESIS, RULES, Link
 from octolog.domain.contract import ContractCommand
 from octolog.domain.errors import InvalidContract
-from octolog.domain.evaluator import given
 from octolog.domain.evaluator.places import is_leaf
 from octolog.domain.ids import MAX_TASK_ID_LENGTH, ArmId, AttemptId, TaskId
 from octolog.domain.registry import Registry
@@ -25,6 +24,7 @@ from octolog.domain.reports import ArmReport
 from octolog.domain.routing import explain
 from octolog.domain.rules import check_report
 from octolog.domain.scheduler import Release, Scheduler
+from octolog.domain.task.assigning import assignment
 from octolog.domain.task.commands import AssignAttempt, DeferRouting, TreeCommand
 from octolog.domain.task.decide import decide
 from octolog.domain.task.evolve import evolve
@@ -177,7 +177,7 @@ class Shard:
             head = self._record(fact, link)
             self._fold(entry, fact, head, live=True)
             if isinstance(fact, f.AttemptAssigned):
-                self._tell(_assignment(entry.tree, fact))
+                self._tell(assignment(entry.tree, fact))
         if entry.seq == before:
             return False
         self._file(entry)
@@ -383,32 +383,3 @@ class Shard:
 def closed_form(entry: OpenTree) -> ClosedTree:
     """What the index keeps of a tree that is over."""
     return ClosedTree(entry.tree.status, entry.seq, entry.head, b"".join(sorted(entry.tree.seen)))
-
-
-def _assignment(tree: Tree, fact: f.AttemptAssigned) -> AttemptAssignment:
-    node = tree.nodes[fact.task_id]
-    if node.op is not None or node.spawn is not None:
-        return given.assignment(tree, node, fact)
-    spec = node.spec
-    inputs = tuple(
-        StepInput(need.spec.step_id or need.task_id, need.output, need.output_blob)
-        for need in (tree.nodes[task_id] for task_id in node.depends_on)
-    )
-    return AttemptAssignment(
-        root_task_id=tree.root_id,
-        task_id=node.task_id,
-        attempt_id=fact.attempt_id,
-        number=fact.number,
-        arm_id=fact.arm_id,
-        goal=spec.goal,
-        constraints_json=spec.constraints_json,
-        context_json=spec.context_json,
-        acceptance_criteria=spec.acceptance_criteria,
-        inputs=inputs,
-        allowance=fact.allowance,
-        priority=spec.priority,
-        assigned_ms=fact.at_ms,
-        lease_ms=fact.lease_ms,
-        timeout_ms=fact.timeout_ms,
-        security_policy=tree.security_policy,
-    )

@@ -59,7 +59,7 @@ def program_recovered() -> World:
         _operator("big", 0, Role.STEP, instructions="all of it"),
         _operator("typed", 0, Role.STEP, output_type="string[]"),
     )
-    exhausted = {"error_code": "RESOURCE_EXHAUSTION", "task_error": _EXHAUSTED}
+    exhausted: dict[str, Any] = {"error_code": "RESOURCE_EXHAUSTION", "task_error": _EXHAUSTED}
     world.send(failure(world.next_attempt(), "too large", **exhausted))
     world.send(success(world.next_attempt(), "<task"))
     parts = (_operator("left", 0, Role.STEP), _operator("right", 0, Role.STEP))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from octolog.domain.evaluator.program import Loaded
-from octolog.domain.operators import ATOMIC, Operator, OperatorInput, SubtaskRequest
+from octolog.domain.operators import ATOMIC, Operator, OperatorInput, Role, SubtaskRequest
 from octolog.domain.tasksystem import AtomicTaskSubtype
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def spec_of(loaded: Loaded, position: int, around: Spec) -> Spec:
-    """What the task of an operator asks for; one object for all tasks of the operator.
+    """What the task of an operator asks for; one object for all that a map or reduce makes of it.
 
     An operator that names neither an arm nor tags takes those of the task around it, as it does with the rest that
     it leaves out; its criteria and its budget are its own.
@@ -39,7 +39,8 @@ def spec_of(loaded: Loaded, position: int, around: Spec) -> Spec:
     )
     if position == 0 and not operator.acceptance_criteria:
         made.acceptance_criteria = around.acceptance_criteria
-    loaded.specs[position] = made
+    if operator.role in (Role.INNER, Role.REDUCTION):  # a step is made once: keeping it would be memory lost
+        loaded.specs[position] = made
     return made
 
 

@@ -15,6 +15,7 @@ from octolog.domain.operators import (
     ATOMIC,
     ContextMode,
     Operator,
+    OperatorInput,
     Program,
     RecoveryKind,
     Role,
@@ -34,7 +35,7 @@ from octolog.domain.templates.matching import match_text, score
 from octolog.domain.templates.records import TemplateRegistered
 from octolog.domain.templates.spec import downcast, task_result_of, upcast
 from octolog.domain.values import NOTHING, Amounts, TaskError, TaskErrorType
-from octolog.testing import ArmsTopic, ShardLog, capability, failure, submit, success
+from octolog.testing import ArmsTopic, ShardLog, capability, failure, step, submit, success
 from schemas.xml.builtin import BUILTINS, builtin
 from schemas.xml.models import known_models
 from schemas.xml.reader import judge, read_ast, read_program
@@ -543,6 +544,20 @@ def test_44_a_subtask_whose_id_would_be_too_long_is_halted() -> None:
     run = Evaluation(far_down(), lambda of: success(of, said("later"), subtask=asks)).run()
     assert [len(of.task_id) for of in run.asked] == [250]
     assert run.failure().code == "TASK_FAILURE"
+
+
+def test_44_a_planned_step_never_takes_the_id_of_what_a_program_makes() -> None:
+    program = (
+        replace(ATOMIC, inputs=(OperatorInput("x"),), instructions="top {{x}}", disable_reparsing=True),
+        Operator("x", 0, Role.ARGUMENT, TaskType.ATOMIC, instructions="argument"),
+    )
+
+    def answer(of: AttemptAssignment) -> ExecutionResult:
+        return success(of, said("planned"), plan=(step("x.argument"),)) if of.task_id == ROOT else echo(of)
+
+    run = Evaluation(program, answer).run()
+    assert run.ids() == [f"{ROOT}/x.argument", ROOT]
+    assert run.failure().code == "INVALID_OUTPUT"
 
 
 def test_35_a_recovery_whose_id_would_be_too_long_is_not_made() -> None:

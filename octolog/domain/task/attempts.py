@@ -11,6 +11,7 @@ from octolog.domain.evaluator.given import is_too_large
 from octolog.domain.evaluator.moves import Complete, Fail
 from octolog.domain.evaluator.places import decomposed_id
 from octolog.domain.evaluator.state import Fault
+from octolog.domain.evaluator.text import is_reserved
 from octolog.domain.ids import AttemptId, TaskId, attempt_id, step_task_id
 from octolog.domain.reports import (
     AttemptHeartbeat,
@@ -296,9 +297,18 @@ def _plan_fault(tree: Tree, node: Node, result: ExecutionResult) -> str | None:
     try:
         check_plan("plan", result.plan, MAX_PLANNED_STEPS, node.task_id)
         check_new(tree, (step_task_id(node.task_id, step.step_id) for step in result.plan))
+        if node.op is not None or node.spawn is not None:
+            _check_names(step.step_id for step in result.plan)
     except InvalidContract as broken:
         return str(broken)
     return None
+
+
+def _check_names(step_ids: Iterable[str]) -> None:
+    """Raise InvalidContract when a step would get the id of what a program makes, which may have ended long ago."""
+    for step_id in step_ids:
+        if is_reserved(step_id):
+            raise InvalidContract("INVALID_PLAN", "plan.step_id", f"{step_id!r} is a name that programs give")
 
 
 def check_new(tree: Tree, task_ids: Iterable[TaskId]) -> None:

@@ -25,6 +25,10 @@ _SUMMARIES: Final = {
     "task_planned": "len(steps) || ' steps: ' || array_to_string(list_transform(steps, lambda s: s.step_id), ', ')",
     "task_completed": "left(output, 200)",
     "task_failed": "concat_ws(': ', code, message)",
+    "operator_started": "concat_ws(' ', lower(type), 'for input ' || nullif(input_name, ''))",
+    "recovery_started": "'recovery ' || number || ' by ' || lower(kind) || ': ' || error_message",
+    "program_adopted": "len(operators) || ' operators from ' || recovery_task_id",
+    "subtask_requested": "'subtask ' || number || ', ' || depth || ' deep: ' || request_goal",
     "task_cancelled": "concat_ws(': ', requested_by, nullif(reason, ''))",
 }
 """Table of a fact -> what it says in one line. A fact without an entry stands in the timeline without a summary."""

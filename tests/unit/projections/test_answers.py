@@ -14,8 +14,7 @@ from octolog.domain.arm import Health
 from octolog.domain.chain import GENESIS
 from octolog.domain.errors import NotFound
 from octolog.domain.ids import ArmId, TaskId
-from octolog.domain.task.evolve import evolve
-from octolog.domain.task.state import Tree, TreeStatus, absent
+from octolog.domain.task.state import Tree, TreeStatus
 from projections.analytics import queries
 from projections.analytics.views import fact_tables
 from projections.provenance.fold import Action, ChainLink, chain_faults, descent
@@ -24,9 +23,10 @@ from projections.registry.queries import arm, arms
 from projections.sql.queries import run_query
 from schemas import catalog
 from schemas.codec import Codec, RecordedFact
+from tests.unit.projections.followed import Followed, hold_every_prefix, state_of
 
-ATOMIC, PLANNED, LATE_PLAN, RETRIED, FAILED, CANCELLED = (
-    TaskId(f"task-{n:06d}") for n in (15, 1, 10, 6, 7, 8)
+PLANNED, LATE_PLAN, RETRIED, FAILED, CANCELLED, PROGRAM = (
+    TaskId(f"task-{n:06d}") for n in (1, 20, 6, 7, 8, 10)
 )
 
 
@@ -37,56 +37,38 @@ def decoded(known: Any) -> list[RecordedFact]:
 
 
 @pytest.fixture(scope="module")
-def folded(decoded: list[RecordedFact]) -> dict[TaskId, Tree]:
-    trees: dict[TaskId, Tree] = {}
+def followed(decoded: list[RecordedFact]) -> dict[TaskId, Followed]:
+    trees: dict[TaskId, Followed] = {}
     for recorded in decoded:
         root = recorded.link.root_task_id
-        trees[root] = evolve(trees.get(root) or absent(root), recorded.fact)
+        trees.setdefault(root, Followed(root)).take(recorded.fact)
     return trees
 
 
-def test_every_task_has_the_state_the_core_gives_it(known: Any, folded: dict[TaskId, Tree]) -> None:
+@pytest.fixture(scope="module")
+def folded(followed: dict[TaskId, Followed]) -> dict[TaskId, Tree]:
+    return {root: tree.tree for root, tree in followed.items()}
+
+
+def test_every_task_has_the_state_the_core_gives_it(known: Any, followed: dict[TaskId, Followed]) -> None:
     rows = {row["task_id"]: row for row in known.store.rows("SELECT * FROM tasks")}
-    nodes = {task_id: (node, tree) for tree in folded.values() for task_id, node in tree.nodes.items()}
-    assert rows.keys() == nodes.keys()
-    over = ("COMPLETED", "FAILED", "CANCELLED")
-    for task_id, (node, tree) in nodes.items():
-        row = rows[task_id]
-        expected = "CANCELLED" if tree.closed and node.status not in over else str(node.status)
-        assert (task_id, row["status"]) == (task_id, expected)
-        assert (row["parent_task_id"], row["goal"], row["attempts"]) == (
-            node.parent,
-            node.spec.goal,
-            node.attempts,
-        )
-        assert tuple(row["depends_on"]) == node.depends_on
-    assert {row["status"] for row in rows.values()} >= set(over)
+    states = {task_id: state for tree in followed.values() for task_id, state in tree.states().items()}
+    assert {task_id: state_of(row) for task_id, row in rows.items()} == states
+    assert {row["status"] for row in rows.values()} >= {"COMPLETED", "FAILED", "CANCELLED"}
 
 
 def test_every_prefix_of_a_tree_has_the_states_the_core_gives_it(
     known: Any, decoded: list[RecordedFact]
 ) -> None:
     """Not only ends: the view must be right in the middle of a run too."""
-    from projections.analytics.sink import AnalyticsProjection
-    from projections.duck import Store
-
-    store = Store.open(None)
-    projection = AnalyticsProjection(store, known.ids)
     records = [record for record in known.records if record.topic == "octolog.tasks"]
-    for root in (PLANNED, LATE_PLAN, RETRIED, CANCELLED):
-        tree = absent(root)
-        for record, recorded in zip(records, decoded, strict=True):
-            if recorded.link.root_task_id != root:
-                continue
-            evolve(tree, recorded.fact)
-            projection._positions = {}
-            projection.apply([record], {})
-            rows = store.rows("SELECT task_id, status FROM tasks WHERE root_task_id = ?", [root])
-            states = {row["task_id"]: row["status"] for row in rows}
-            for task_id, node in tree.nodes.items():
-                if not tree.closed:
-                    assert (task_id, states[task_id]) == (task_id, str(node.status))
-    store.close()
+    for root in (PLANNED, LATE_PLAN, RETRIED, CANCELLED, PROGRAM):
+        mine = [
+            (record, recorded.fact)
+            for record, recorded in zip(records, decoded, strict=True)
+            if recorded.link.root_task_id == root
+        ]
+        hold_every_prefix(root, mine, known.ids)
 
 
 def test_trees_add_up_what_was_settled(known: Any, folded: dict[TaskId, Tree]) -> None:
@@ -153,7 +135,10 @@ def test_cost_per_arm_and_day_is_the_sum_of_settlements(known: Any, decoded: lis
     assert {row["arm_id"]: row["tokens"] for row in rows} == dict(tokens)
 
 
-def test_step_latency_is_from_assignment_to_end(known: Any, decoded: list[RecordedFact]) -> None:
+def test_step_latency_is_from_assignment_to_end(
+    known: Any, decoded: list[RecordedFact], followed: dict[TaskId, Followed]
+) -> None:
+    names = {task_id: state.step_id for tree in followed.values() for task_id, state in tree.states().items()}
     given: dict[str, int] = {}
     taken: dict[tuple[str, str], list[int]] = defaultdict(list)
     for recorded in decoded:
@@ -161,8 +146,7 @@ def test_step_latency_is_from_assignment_to_end(known: Any, decoded: list[Record
         if isinstance(fact, f.AttemptAssigned):
             given[fact.attempt_id] = fact.at_ms
         if isinstance(fact, f.AttemptEnded):
-            step = fact.task_id.partition("/")[2]
-            taken[step, fact.arm_id].append(fact.at_ms - given[fact.attempt_id])
+            taken[names[fact.task_id], fact.arm_id].append(fact.at_ms - given[fact.attempt_id])
     rows = known.store.rows("SELECT * FROM step_latency")
     assert {(row["step_id"], row["arm_id"]): (row["attempts"], row["max_ms"]) for row in rows} == {
         key: (len(values), max(values)) for key, values in taken.items()

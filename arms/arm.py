@@ -23,8 +23,9 @@ from octolog.domain.arm import ArmCapability
 from octolog.domain.contract import Step
 from octolog.domain.errors import OctologError
 from octolog.domain.ids import ArmId
+from octolog.domain.operators import Program, SubtaskRequest
 from octolog.domain.rules import check_capability
-from octolog.domain.values import DEFAULT_RETRY, RetryPolicy
+from octolog.domain.values import DEFAULT_RETRY, RetryPolicy, TaskError
 
 __all__ = ["Answer", "Arm", "ArmFunction", "Fail", "Retry", "arm"]
 
@@ -39,6 +40,10 @@ class Answer:
         data_sources: What was read: URLs, file paths and the like.
         tests_passed: Names of the checks the output passed.
         plan: Steps the arm asks for, at most 10; the task then completes with them.
+        operators: The program that a recovery by decomposition gives (`work.assignment.recovery`).
+        subtask: What shall be done before the arm goes on; the task then gets another attempt, with the answer in
+            `work.assignment.continuation`.
+        continuation: With `subtask`: a JSON object that the arm finds again then, at most 256 kB.
         model_version: Model that answered; None: taken from the model calls made, if any.
         command: What was executed, if it was no function: a shell command, a query. None: the function's source.
     """
@@ -50,6 +55,9 @@ class Answer:
     plan: tuple[Step, ...] = ()
     model_version: str | None = None
     command: str | None = None
+    operators: Program = ()
+    subtask: SubtaskRequest | None = None
+    continuation: Mapping[str, Any] = field(default_factory=dict)
 
 
 ArmFunction: TypeAlias = Callable[[Work], Any | Awaitable[Any]]
@@ -57,11 +65,25 @@ ArmFunction: TypeAlias = Callable[[Work], Any | Awaitable[Any]]
 
 
 class Fail(OctologError):
-    """Raised by an arm: this attempt failed, and the same attempt would fail again."""
+    """Raised by an arm: this attempt failed, and the same attempt would fail again.
 
-    def __init__(self, message: str, code: str = "TASK_FAILED") -> None:
+    Attributes:
+        message: What went wrong, one line.
+        code: Upper snake case.
+        task_error: The task system's form of it; what a recovery goes by.
+        output: What there is of an answer all the same, any JSON value.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        code: str = "TASK_FAILED",
+        *,
+        task_error: TaskError | None = None,
+        output: Any = None,
+    ) -> None:
         super().__init__(message, code)
-        self.message, self.code = message, code
+        self.message, self.code, self.task_error, self.output = message, code, task_error, output
 
     def __str__(self) -> str:
         return self.message
@@ -85,7 +107,8 @@ class Arm:
         function: What runs.
         command: Its source text; with the arm's id and version it is what provenance hashes.
         is_async: True when it runs on the host's event loop, False when in a thread.
-        config: Turns and context that a handler of this arm allows.
+        config: Turns and context that a handler of this arm allows, where a task does not say.
+        needs_model: It can do nothing without a model, and is not hosted where none is set.
     """
 
     capability: ArmCapability
@@ -93,6 +116,7 @@ class Arm:
     command: str
     is_async: bool
     config: HandlerConfig = field(default=UNBOUNDED)
+    needs_model: bool = False
 
     @property
     def arm_id(self) -> ArmId:
@@ -121,6 +145,7 @@ def arm(  # noqa: PLR0913 -- one keyword per field of the registry's entry
     output_schema: Mapping[str, Any] = _NO_SCHEMA,
     retry: RetryPolicy = DEFAULT_RETRY,
     config: HandlerConfig = UNBOUNDED,
+    needs_model: bool = False,
 ) -> Callable[[ArmFunction], Arm]:
     """Make an arm of a sync or async function.
 
@@ -136,7 +161,8 @@ def arm(  # noqa: PLR0913 -- one keyword per field of the registry's entry
         input_schema: JSON Schema of the context.
         output_schema: JSON Schema of the output.
         retry: How the arm wants transient failures repeated.
-        config: Turns and context one attempt may use.
+        config: Turns and context one attempt may use, where its task does not say.
+        needs_model: It can do nothing without a model, and is not hosted where none is set.
 
     Raises:
         InvalidContract: A value is out of bounds; raised where the arm is defined.
@@ -157,7 +183,8 @@ def arm(  # noqa: PLR0913 -- one keyword per field of the registry's entry
             max_concurrent_tasks=max_concurrent_tasks,
         )
         check_capability(capability)
-        return Arm(capability, function, _source(function), inspect.iscoroutinefunction(function), config)
+        is_async = inspect.iscoroutinefunction(function)
+        return Arm(capability, function, _source(function), is_async, config, needs_model)
 
     return made
 

@@ -7,17 +7,17 @@ is unknown stays charged with the most it can have used.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from arms.limits import UNBOUNDED, DeadlinePassed, HandlerConfig, LimitReached
 from octolog.domain.assignment import AttemptAssignment
-from octolog.domain.errors import BudgetRefused, Refused
+from octolog.domain.errors import BudgetRefused
 from octolog.domain.reports import ModelCallIntended, ResourceUsed
-from octolog.domain.values import NOTHING, Amounts, TaskError, TaskErrorType
+from octolog.domain.values import NOTHING, Amounts
 
 __all__ = [
     "UNBOUNDED",
@@ -31,65 +31,6 @@ __all__ = [
 ]
 
 WARNING_PERCENT: Final = 80  # informative; work goes on (seed B)
-
-# Context windows in tokens, as published with seed B.
-WINDOWS_TOKENS: Final = (
-    ("opus", 200_000),
-    ("sonnet", 180_000),
-    ("haiku", 150_000),
-    ("gpt-4", 128_000),
-    ("gpt-3.5", 16_000),
-)
-UNKNOWN_WINDOW_TOKENS: Final = 100_000
-
-
-class DeadlinePassed(Refused):
-    """The attempt's time is over; no further model call is made."""
-
-
-class LimitReached(Refused):
-    """The attempt's turns or context are used up; the task is too large for one attempt."""
-
-    def __init__(self, resource: str, used: int, limit: int) -> None:
-        super().__init__(resource, used, limit)
-        self.resource, self.used, self.limit = resource, used, limit
-
-    def __str__(self) -> str:
-        return f"{self.resource}: {self.used} of {self.limit} used; the call was not made"
-
-    @property
-    def task_error(self) -> TaskError:
-        """The task system's form of it."""
-        kind = TaskErrorType.RESOURCE_EXHAUSTION
-        return TaskError(kind, str(self), resource=self.resource, used=self.used, limit=self.limit)
-
-
-@dataclass(frozen=True, slots=True)
-class HandlerConfig:
-    """What one attempt may use of a conversation. Source: seed B, HandlerConfig.
-
-    Attributes:
-        max_turns: Model responses; None: no limit.
-        max_context_fraction: Share of the model's window, above 0.0 to 1.0; None: no limit.
-        window_tokens: The model's window; None: by the model's name.
-    """
-
-    max_turns: int | None = None
-    max_context_fraction: float | None = None
-    window_tokens: int | None = None
-
-    def context_limit(self, model: str) -> int | None:
-        """Tokens of context that `model` may be given; None: no limit."""
-        if self.max_context_fraction is None:
-            return None
-        known = next(
-            (tokens for name, tokens in WINDOWS_TOKENS if name in model.lower()), UNKNOWN_WINDOW_TOKENS
-        )
-        # A float product of 0.07 * 100 is 7.000000000000001: round it back before the floor.
-        return math.floor(round(self.max_context_fraction * (self.window_tokens or known), 6))
-
-
-UNBOUNDED: Final = HandlerConfig()
 
 
 class Meter(Protocol):
@@ -127,18 +68,69 @@ class Used:
 
 
 class ModelCall:
-    """One call, while it is made."""
+    """One call, while it is made.
 
-    def __init__(self, number: int, model: str, at_most: Amounts, context_tokens: int) -> None:
+    Attributes:
+        number: The call's number in its attempt, from 1.
+        model: Model asked.
+        at_most: The most it can use.
+        context_tokens: What it adds to the context at most, its answer left out.
+        max_output_tokens: Longest answer; None: not known.
+        streamed_tokens: How many tokens of the answer have come so far.
+        added_tokens: What it added to the context, its answer left out, as far as is known.
+        settled: What was reported about it, once it is over.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        model: str,
+        at_most: Amounts,
+        context_tokens: int,
+        max_output_tokens: int | None = None,
+        on_tokens: Callable[[int], None] | None = None,
+    ) -> None:
         self.number, self.model, self.at_most, self.context_tokens = number, model, at_most, context_tokens
+        self.max_output_tokens, self.streamed_tokens = max_output_tokens, 0
+        self.added_tokens = context_tokens
         self.settled: ResourceUsed | None = None
         self._settlement: tuple[Amounts, int, int, str] | None = None
+        self._on_tokens = on_tokens
+
+    def streamed(self, tokens: int) -> None:
+        """Say how many tokens of the answer have come so far.
+
+        Raises:
+            LimitReached: The answer is longer than was asked for; it must be broken off.
+            DeadlinePassed: The time is over, or the attempt was revoked.
+        """
+        more, self.streamed_tokens = max(0, tokens - self.streamed_tokens), max(tokens, self.streamed_tokens)
+        if self._on_tokens is not None:
+            self._on_tokens(more)
+        if self.max_output_tokens is not None and tokens > self.max_output_tokens:
+            raise LimitReached("output", tokens, self.max_output_tokens)
 
     def settle(
-        self, used: Amounts, *, input_tokens: int = 0, output_tokens: int = 0, price_version: str = ""
+        self,
+        used: Amounts,
+        *,
+        input_tokens: int = 0,
+        output_tokens: int = 0,
+        price_version: str = "",
+        context_tokens: int | None = None,
     ) -> None:
-        """Say what the call used; without it the call stays charged with the most it can have used."""
+        """Say what the call used; without it the call stays charged with the most it can have used.
+
+        Args:
+            used: What was used.
+            input_tokens: Prompt tokens.
+            output_tokens: Completion tokens.
+            price_version: Version of the prices.
+            context_tokens: What the call really added to the context, its answer left out; None: what was expected.
+        """
         self._settlement = used, input_tokens, output_tokens, price_version
+        if context_tokens is not None:
+            self.added_tokens = context_tokens
 
     def not_made(self) -> None:
         """Say that the model never heard of the call, so that it used nothing."""
@@ -190,16 +182,46 @@ class Handler:
         if self._deadline_s is not None and self._clock() >= self._deadline_s:
             raise DeadlinePassed("the attempt's time is over; the call was not made")
 
+    def resume(self, turns: int, context_tokens: int) -> None:
+        """Go on where an earlier attempt left off to wait for a subtask: its turns and context count."""
+        self.used.turns += max(0, turns)
+        self.used.context_tokens += max(0, context_tokens)
+
+    def room(self, model: str, prompt_tokens: int, context_tokens: int) -> tuple[int | None, str]:
+        """How long the answer of the next call may be.
+
+        Args:
+            model: Model asked.
+            prompt_tokens: The most the whole prompt can have, in tokens.
+            context_tokens: What the call adds to the context at most, its answer left out.
+
+        Returns:
+            Tokens, None for any number, and what bounds them: `tokens` (the allowance) or `context`.
+        """
+        left: list[tuple[int, str]] = []
+        tokens, context = self._assignment.allowance.max_tokens, self._config.context_limit(model)
+        if tokens is not None:
+            left.append((tokens - self.used.tokens - prompt_tokens, "tokens"))
+        if context is not None:
+            left.append((context - self.used.context_tokens - context_tokens, "context"))
+        return min(left, default=(None, ""))
+
     @asynccontextmanager
     async def model_call(
-        self, model: str, at_most: Amounts, *, context_tokens: int = 0
+        self,
+        model: str,
+        at_most: Amounts,
+        *,
+        context_tokens: int = 0,
+        max_output_tokens: int | None = None,
     ) -> AsyncIterator[ModelCall]:
         """Make one model call inside this block, or none at all.
 
         Args:
             model: Model asked.
             at_most: The most the call can use; counted in full until it is settled.
-            context_tokens: What the call adds to the conversation's context.
+            context_tokens: What the call adds to the conversation's context, its answer left out.
+            max_output_tokens: Longest answer, in tokens; a longer one is broken off while it streams. None: not known.
 
         Raises:
             BudgetRefused: It could pass the attempt's allowance.
@@ -208,7 +230,7 @@ class Handler:
         """
         at_most = Amounts(at_most.tokens, at_most.time_ms, at_most.cost_micros, max(1, at_most.calls))
         self._refuse(model, at_most, context_tokens)
-        call = self._open(model, at_most, context_tokens)
+        call = self._open(model, at_most, context_tokens, max_output_tokens)
         work = self._assignment
         try:
             await self._meter.intended(
@@ -269,13 +291,20 @@ class Handler:
         self.used.context_tokens += tokens
         self.used.peak_context_tokens = max(self.used.peak_context_tokens, self.used.context_tokens)
 
-    def _open(self, model: str, at_most: Amounts, context_tokens: int) -> ModelCall:
+    def _open(
+        self, model: str, at_most: Amounts, context_tokens: int, max_output_tokens: int | None
+    ) -> ModelCall:
         self._calls_made += 1
         self._charge(at_most, 1)
         # Counted before the answer, so that calls side by side cannot pass the limit together.
         self.used.turns += 1
-        self._grow(context_tokens)
-        return ModelCall(self._calls_made, model, at_most, context_tokens)
+        self.used.context_tokens += context_tokens
+        return ModelCall(self._calls_made, model, at_most, context_tokens, max_output_tokens, self._on_tokens)
+
+    def _on_tokens(self, more: int) -> None:
+        """Some of an answer came: it counts as known before the call is settled."""
+        self.known_tokens += more
+        self.check_time()
 
     def _charge(self, amounts: Amounts, sign: int) -> None:
         self.used.tokens += sign * amounts.tokens
@@ -287,13 +316,14 @@ class Handler:
             used, input_tokens, output_tokens, version = call.settlement
             self._charge(call.at_most, -1)
             self._charge(used, 1)
-            self.known_tokens += used.tokens
-            self._grow(output_tokens)
+            self.known_tokens += used.tokens - call.streamed_tokens
             if used.calls:
                 self.last_model = call.model
+                self.used.context_tokens += call.added_tokens - call.context_tokens
             else:
                 self.used.turns -= 1
                 self.used.context_tokens -= call.context_tokens
+            self._grow(output_tokens)
             work = self._assignment
             call.settled = ResourceUsed(
                 work.root_task_id,
@@ -308,6 +338,8 @@ class Handler:
                 version,
             )
             self._meter.used(call.settled)
+        else:
+            self._grow(0)
         self._warn(call.model)
 
     def _warn(self, model: str) -> None:

@@ -5,14 +5,19 @@ pydantic-ai is the optional extra `model`; it is imported when a model is config
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from arms.chat.messages import ModelRefused, Prompt, Reply
 from arms.handler import Handler
+from arms.limits import LimitReached
 from octolog.domain.errors import SettingsError, Unavailable
 from octolog.domain.values import Amounts
 
 if TYPE_CHECKING:
+    from openai import AsyncOpenAI
     from pydantic_ai.models.openai import OpenAIChatModel
 
 __all__ = [
@@ -80,6 +85,8 @@ class Model(Protocol):
 
         Raises:
             ModelUnavailable: There is no answer.
+            ModelRefused: The endpoint takes the request for wrong.
+            LimitReached: The prompt is larger than the model's window.
         """
         ...
 
@@ -106,15 +113,24 @@ class ModelSettings:
 
 
 class OpenAIModel:
-    """A model behind an OpenAI-compatible endpoint.
+    """A model behind an OpenAI-compatible endpoint; its connections belong to one event loop.
+
+    Args:
+        settings: Where it is, and what it is called.
+        client: Connections to share; None: its own.
 
     Raises:
         SettingsError: The extra `model` is not installed.
     """
 
-    def __init__(self, settings: ModelSettings) -> None:
+    def __init__(self, settings: ModelSettings, client: AsyncOpenAI | None = None) -> None:
         self._settings = settings
-        self._model = _chat_model(settings)
+        self._client = client or _client(settings)
+        self._model = _chat_model(settings, self._client)
+
+    async def close(self) -> None:
+        """Close its connections, and those of the models named after it."""
+        await self._client.close()
 
     @property
     def name(self) -> str:
@@ -135,26 +151,50 @@ class OpenAIModel:
         )
         return -(-price // 1_000_000)
 
+    def named(self, name: str) -> OpenAIModel:
+        """Another model at the same endpoint; the prices are taken to be the same."""
+        return self if name == self.name else OpenAIModel(replace(self._settings, model=name), self._client)
+
     async def ask(self, prompt: str, *, system: str, max_tokens: int) -> Completion:
         """Ask once."""
-        from openai import APIConnectionError, APITimeoutError
         from pydantic_ai.direct import model_request
-        from pydantic_ai.exceptions import AgentRunError
         from pydantic_ai.messages import ModelRequest
 
         request = ModelRequest.user_text_prompt(prompt, instructions=system or None)
         wanted: Any = {"max_tokens": max_tokens, "timeout": self._settings.timeout_s}
-        try:
+        with self._asked():
             answer = await model_request(self._model, [request], model_settings=wanted)
-        except (AgentRunError, APIConnectionError, TimeoutError) as error:
-            cause = error if isinstance(error, APIConnectionError) else error.__cause__
-            refused = isinstance(cause, APIConnectionError) and not isinstance(cause, APITimeoutError)
-            reason = f"{self.name} at {self._settings.base_url}: {error}".replace("\n", " ")[:500]
-            raise ModelUnavailable(reason, was_asked=not refused) from error
         usage = answer.usage
         return Completion(
             answer.text or "", answer.model_name or self.name, usage.input_tokens, usage.output_tokens
         )
+
+    async def chat(self, prompt: Prompt, on_tokens: Callable[[int], None]) -> Reply:
+        """Get one response of a conversation, as it comes; see `ChatModel`."""
+        from arms.chat.vendor import stream
+
+        with self._asked():
+            return await stream(self._model, prompt, self._settings.timeout_s, on_tokens)
+
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        """Errors of the vendor's libraries become ours."""
+        from openai import APIConnectionError, APIError, APITimeoutError
+        from pydantic_ai.exceptions import AgentRunError, ModelHTTPError
+
+        from arms.chat.vendor import refused
+
+        where = f"{self.name} at {self._settings.base_url}"
+        try:
+            yield
+        except (AgentRunError, APIError, TimeoutError) as error:
+            said = refused(error, where) if isinstance(error, ModelHTTPError) else None
+            if said is not None:
+                raise said from error
+            cause = error if isinstance(error, APIConnectionError) else error.__cause__
+            unheard = isinstance(cause, APIConnectionError) and not isinstance(cause, APITimeoutError)
+            reason = f"{where}: {error}".replace("\n", " ")[:500]
+            raise ModelUnavailable(reason, was_asked=not unheard) from error
 
 
 def model_from(base_url: str | None, model: str | None, api_key: str | None = None) -> OpenAIModel | None:
@@ -189,6 +229,9 @@ async def complete(
             if not error.was_asked:
                 call.not_made()
             raise
+        except (ModelRefused, LimitReached):
+            call.not_made()
+            raise
         tokens = answer.input_tokens + answer.output_tokens
         if tokens:  # an endpoint that does not count leaves the call charged with the most it can have used
             cost = model.cost_micros(answer.input_tokens, answer.output_tokens)
@@ -201,13 +244,21 @@ async def complete(
     return answer
 
 
-def _chat_model(settings: ModelSettings) -> OpenAIChatModel:
+def _client(settings: ModelSettings) -> AsyncOpenAI:
     try:
         from openai import AsyncOpenAI
+    except ImportError as error:
+        raise SettingsError("a model needs the extra: pip install 'octolog[model]'") from error
+    # The client's own retries would be calls that nobody announced.
+    return AsyncOpenAI(base_url=settings.base_url, api_key=settings.api_key, max_retries=0)
+
+
+def _chat_model(settings: ModelSettings, client: AsyncOpenAI) -> OpenAIChatModel:
+    try:
         from pydantic_ai.models.openai import OpenAIChatModel
         from pydantic_ai.providers.openai import OpenAIProvider
     except ImportError as error:
         raise SettingsError("a model needs the extra: pip install 'octolog[model]'") from error
-    # The client's own retries would be calls that nobody announced.
-    client = AsyncOpenAI(base_url=settings.base_url, api_key=settings.api_key, max_retries=0)
-    return OpenAIChatModel(settings.model, provider=OpenAIProvider(openai_client=client))
+    # Whether an endpoint takes a schema is found by asking it, not by the model's name.
+    profile: Any = {"supports_json_schema_output": True}
+    return OpenAIChatModel(settings.model, provider=OpenAIProvider(openai_client=client), profile=profile)

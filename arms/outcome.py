@@ -11,13 +11,15 @@ from typing import Any, Final
 import orjson
 
 from arms.arm import Answer, Arm, Fail
+from arms.chat.conversation import NoProgress
+from arms.chat.messages import ModelRefused
 from arms.handler import DeadlinePassed, Handler, LimitReached
 from octolog.domain.assignment import AttemptAssignment
 from octolog.domain.bounds import MAX_JSON_BYTES
 from octolog.domain.errors import BudgetRefused, InvalidContract, OctologError
 from octolog.domain.reports import ExecutionResult, ResultStatus
 from octolog.domain.rules import MAX_PLANNED_STEPS, check_plan
-from octolog.domain.values import Provenance, TaskError
+from octolog.domain.values import Provenance, TaskError, TaskErrorType
 from octolog.safety import Gate, PiiMode, in_words, screen
 
 __all__ = ["Outcomes", "canonical_json", "sha256_hex"]
@@ -32,7 +34,8 @@ class InvalidOutput(Fail):
     """What the arm gave back cannot be its output."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(message, "INVALID_OUTPUT")
+        error = TaskError(TaskErrorType.INVALID_OUTPUT, message, violations=(message,))
+        super().__init__(message, "INVALID_OUTPUT", task_error=error)
 
 
 def canonical_json(value: Any) -> bytes:
@@ -110,6 +113,9 @@ class Outcomes:
             handler.known_tokens,
             self._provenance(assignment, answer, handler, output, ended_ms),
             plan=answer.plan,
+            operators=answer.operators,
+            subtask=answer.subtask,
+            continuation_json=canonical_json(answer.continuation).decode(),
         )
 
     def of_error(
@@ -127,6 +133,7 @@ class Outcomes:
         told = text if isinstance(error, OctologError) and text else f"{type(error).__name__}: {text}"
         gate = self._lenient()
         told = gate.text("error", told)  # before it is cut: half a number would not be known for one
+        output = self._kept(error, gate)
         result = ExecutionResult(
             assignment.root_task_id,
             assignment.task_id,
@@ -137,7 +144,7 @@ class Outcomes:
             0.0,
             took_ms,
             handler.known_tokens,
-            self._provenance(assignment, Answer(None), handler, None, ended_ms),
+            self._provenance(assignment, Answer(None), handler, output or None, ended_ms),
             error=told[:_MAX_ERROR_CHARS],
             error_code=code,
             retryable=retryable,
@@ -145,7 +152,17 @@ class Outcomes:
         )
         result = screen(result, gate, new_ids=False)
         _tell(assignment, gate)
-        return result
+        return dataclasses.replace(result, output=output.decode())
+
+    def _kept(self, error: BaseException, gate: Gate) -> bytes:
+        """What there is of an answer although the attempt failed, as far as it can be an output."""
+        if not isinstance(error, Fail) or error.output is None:
+            return b""
+        try:
+            output = gate.json("output", canonical_json(error.output).decode()).encode()
+        except OctologError:
+            return b""
+        return output if len(output) <= MAX_JSON_BYTES else b""
 
     def _provenance(
         self,
@@ -185,6 +202,8 @@ def _tell(assignment: AttemptAssignment, gate: Gate) -> None:
 def _check(answer: Answer, output: bytes) -> None:
     if len(output) > MAX_JSON_BYTES:
         raise InvalidOutput(f"the output is {len(output)} bytes; an arm may answer at most {MAX_JSON_BYTES}")
+    if len(canonical_json(answer.continuation)) > MAX_JSON_BYTES:
+        raise InvalidOutput(f"the continuation has more than {MAX_JSON_BYTES} bytes")
     if not 0.0 <= answer.confidence <= 1.0:
         raise InvalidOutput(f"confidence is {answer.confidence}; it must be between 0 and 1")
     if not answer.plan:
@@ -204,6 +223,10 @@ def _judge(error: BaseException) -> tuple[str, bool]:
             return "BUDGET_EXCEEDED", False
         case LimitReached():
             return "RESOURCE_EXHAUSTION", False
+        case NoProgress():
+            return "INVALID_OUTPUT", False
+        case ModelRefused():
+            return "VALIDATION_ERROR" if error.unknown_model else "MODEL_REFUSED", False
         case DeadlinePassed():
             return "EXECUTION_TIMEOUT", True
         case InvalidContract():
@@ -217,7 +240,17 @@ def _judge(error: BaseException) -> tuple[str, bool]:
 
 
 def _task_error(error: BaseException) -> TaskError | None:
-    return error.task_error if isinstance(error, LimitReached) else None
+    match error:
+        case LimitReached() | Fail():
+            return error.task_error
+        case NoProgress():
+            # No member of the union is its own; another way of asking may help.
+            return TaskError(TaskErrorType.INVALID_OUTPUT, str(error), violations=("no_progress",))
+        case ModelRefused() if error.unknown_model:
+            kind = TaskErrorType.VALIDATION_ERROR
+            return TaskError(kind, str(error), path="model", invalid_model=True)
+        case _:
+            return None
 
 
 def _bounded(sources: tuple[str, ...]) -> tuple[str, ...]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import orjson
 
+from arms.chat.conversation import DEFAULT_ANSWER_TOKENS, Conversation
+from arms.chat.messages import ChatModel, Message
+from arms.chat.tools import Tool
 from arms.handler import Handler
 from arms.model import Completion, Model, complete
 from octolog.domain.assignment import AttemptAssignment
@@ -18,6 +21,7 @@ from octolog.domain.values import Limits
 __all__ = ["Work"]
 
 _T = TypeVar("_T")
+_NO_MODEL: Final = "no model: set OCTOLOG_LLM_BASE_URL and OCTOLOG_LLM_MODEL"
 
 
 def _quiet(_note: str) -> None:
@@ -92,8 +96,40 @@ class Work:
             ModelUnavailable: The model does not answer.
         """
         if self.model is None:
-            raise SettingsError("no model: set OCTOLOG_LLM_BASE_URL and OCTOLOG_LLM_MODEL")
+            raise SettingsError(_NO_MODEL)
         return await complete(self.handler, self.model, prompt, system=system, max_tokens=max_tokens)
+
+    def conversation(
+        self,
+        messages: Iterable[Message],
+        *,
+        system: str = "",
+        tools: Iterable[Tool] = (),
+        schema: Mapping[str, Any] | None = None,
+        max_tokens: int = DEFAULT_ANSWER_TOKENS,
+        held_tokens: tuple[int, int] = (0, 0),
+    ) -> Conversation:
+        """A conversation with the model that the task names, or the one that is set; `await` its `run()`.
+
+        Raises:
+            SettingsError: No model is configured, or one that only answers single questions.
+        """
+        model = self.model
+        if model is None:
+            raise SettingsError(_NO_MODEL)
+        if not isinstance(model, ChatModel):
+            raise SettingsError(f"model {model.name} holds no conversations")
+        asked = model.named(self.assignment.model) if self.assignment.model else model
+        return Conversation(
+            self.handler,
+            asked,
+            messages,
+            system=system,
+            tools=tools,
+            schema=schema,
+            max_tokens=max_tokens,
+            held_tokens=held_tokens,
+        )
 
     def wait(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
         """Run a coroutine, such as `work.ask(...)`, from a sync function and wait for it."""

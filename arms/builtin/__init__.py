@@ -10,6 +10,7 @@ Together they review a folder. What they are given where they are hosted is thei
 | coder | reads, lints, tests and explains code | writes and mends code, and checks what it wrote |
 | judge | reads findings again, otherwise; writes the report | sums up |
 | guardian | finds personal data, secrets and injected instructions; takes them out | |
+| template | (is not hosted) | runs templates and operator programs; divides what was too large |
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from arms.builtin.guardian import guardian
 from arms.builtin.judge import judge
 from arms.builtin.planner import planner
 from arms.builtin.retriever import make_retriever
+from arms.builtin.template import make_template
 from arms.executor.policy import ExecutorPolicy
 from arms.noop import noop
 
@@ -33,9 +35,10 @@ __all__ = ["BUILTIN", "GROUPS"]
 coder = make_coder()
 executor = make_executor(ExecutorPolicy())
 retriever = make_retriever()
+template = make_template()
 
 BUILTIN: Final[Mapping[str, Arm]] = MappingProxyType({
-    made.arm_id: made for made in (planner, retriever, executor, coder, judge, guardian, noop)
+    made.arm_id: made for made in (planner, retriever, executor, coder, judge, guardian, template, noop)
 })  # fmt: skip
 """Every arm that comes with octolog, by id."""
 

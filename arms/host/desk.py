@@ -151,7 +151,7 @@ class Desk:
         handler = held.handler = Handler(
             assignment,
             AttemptMeter(assignment, self._outbox, held),
-            config=self.arm.config,
+            config=self.arm.config.under(assignment),
             deadline_s=held.started_s + self._limit_ms(held) / 1000,
         )
         work = Work(assignment, handler, model=self._model, on_note=self._noter(held), loop=self._loop)

@@ -76,6 +76,8 @@ def serve(
     settings: HostSettings, arms: Sequence[Arm], publisher: Publisher, codec: Codec, model: Model | None
 ) -> None:
     """Host arms until a signal; see `arms.host.run_host`."""
+    if model is None:
+        arms = _without_model(arms)
     ids = [arm.arm_id for arm in arms]
     if not ids or len(set(ids)) != len(ids):
         raise SettingsError(f"arms to host: {', '.join(ids) or 'none'}; name at least one, each once")
@@ -108,6 +110,17 @@ def serve(
                 raise
         if host.failure is not None:
             raise host.failure
+
+
+def _without_model(arms: Sequence[Arm]) -> list[Arm]:
+    """The arms that can do something without a model."""
+    for arm in arms:
+        if arm.needs_model:
+            _log.warning(
+                "arm %s is not hosted: it needs a model; set OCTOLOG_LLM_BASE_URL and OCTOLOG_LLM_MODEL",
+                arm.arm_id,
+            )
+    return [arm for arm in arms if not arm.needs_model]
 
 
 class _Host(faust.Service):

@@ -1,0 +1,121 @@
+"""Conversations in pydantic-ai's words, which is imported when a model is asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from arms.chat.messages import ModelRefused, Prompt, Reply, Role, ToolCall
+from arms.limits import LimitReached
+
+if TYPE_CHECKING:
+    from pydantic_ai.messages import ModelMessage, ModelResponse
+    from pydantic_ai.models import ModelRequestParameters
+    from pydantic_ai.models.openai import OpenAIChatModel
+
+__all__ = ["refused", "stream"]
+
+_BUSY: Final = frozenset({408, 409, 425, 429})
+_NOT_FOUND: Final = 404
+_SERVER_ERROR: Final = 500
+_OVERFLOWS: Final = ("context_length_exceeded", "exceed_context_size")
+
+
+async def stream(
+    model: OpenAIChatModel, prompt: Prompt, timeout_s: float, on_tokens: Callable[[int], None]
+) -> Reply:
+    """Get one response as it comes."""
+    from pydantic_ai.direct import model_request_stream
+    from pydantic_ai.messages import PartDeltaEvent, PartStartEvent
+
+    settings: Any = {"max_tokens": prompt.max_tokens, "timeout": timeout_s}
+    asked = model_request_stream(
+        model,
+        list(_messages(prompt)),
+        model_settings=settings,
+        model_request_parameters=_parameters(prompt),
+    )
+    pieces = 0
+    async with asked as response:
+        async for event in response:
+            # Endpoints send a piece for each token; where they count while streaming, their count is taken.
+            pieces += isinstance(event, PartStartEvent | PartDeltaEvent)
+            on_tokens(max(pieces, response.get().usage.output_tokens))
+        return _reply(response.get(), model.model_name)
+
+
+def refused(error: Any, where: str) -> ModelRefused | LimitReached | None:
+    """What an HTTP error says about the request; None: it says nothing, and asking later may help."""
+    status, body = int(error.status_code), error.body
+    if status in _BUSY or status >= _SERVER_ERROR:
+        return None
+    told = body.get("error", body) if isinstance(body, dict) else {}
+    told = told if isinstance(told, dict) else {}
+    if any(code in f"{told.get('code')} {told.get('type')}" for code in _OVERFLOWS):
+        used, limit = told.get("n_prompt_tokens"), told.get("n_ctx")
+        return LimitReached(
+            "context", used if isinstance(used, int) else 0, limit if isinstance(limit, int) else 0
+        )
+    message = f"{where}: {status}: {told.get('message') or error}"
+    return ModelRefused(" ".join(message.split())[:500], status, unknown_model=status == _NOT_FOUND)
+
+
+def _messages(prompt: Prompt) -> Iterator[ModelMessage]:
+    from pydantic_ai.messages import (
+        ModelRequest,
+        ModelResponse,
+        TextPart,
+        ToolCallPart,
+        ToolReturnPart,
+        UserPromptPart,
+    )
+
+    waiting: list[Any] = []
+    for message in prompt.messages:
+        match message.role:
+            case Role.USER:
+                waiting.append(UserPromptPart(message.text))
+            case Role.TOOL:
+                waiting.append(ToolReturnPart(message.name, message.text, message.call_id))
+            case Role.ASSISTANT:
+                if waiting:
+                    yield ModelRequest(waiting, instructions=prompt.system or None)
+                    waiting = []
+                calls = [ToolCallPart(call.name, call.arguments, call.call_id) for call in message.calls]
+                yield ModelResponse([*([TextPart(message.text)] if message.text else []), *calls])
+    yield ModelRequest(waiting, instructions=prompt.system or None)
+
+
+def _parameters(prompt: Prompt) -> ModelRequestParameters:
+    from pydantic_ai.models import ModelRequestParameters
+    from pydantic_ai.output import OutputObjectDefinition
+    from pydantic_ai.tools import ToolDefinition
+
+    tools = [
+        ToolDefinition(
+            name=tool.name, parameters_json_schema=dict(tool.parameters), description=tool.description
+        )
+        for tool in prompt.tools
+    ]
+    if prompt.schema is None:
+        return ModelRequestParameters(function_tools=tools)
+    wanted = OutputObjectDefinition(dict(prompt.schema), name="answer")
+    return ModelRequestParameters(function_tools=tools, output_mode="native", output_object=wanted)
+
+
+def _reply(response: ModelResponse, model: str) -> Reply:
+    usage = response.usage
+    return Reply(
+        response.text or "",
+        tuple(_call(part) for part in response.tool_calls),
+        response.model_name or model,
+        usage.input_tokens,
+        usage.output_tokens,
+        response.finish_reason == "length",
+    )
+
+
+def _call(part: Any) -> ToolCall:
+    arguments = part.args if isinstance(part.args, str) else json.dumps(part.args or {})
+    return ToolCall(part.tool_call_id, part.tool_name, arguments)

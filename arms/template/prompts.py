@@ -1,0 +1,111 @@
+"""What a model is told: a task's words, what it is given, and the built-in templates for recoveries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+
+from arms.template.memory import Remembered
+from octolog.domain.assignment import AttemptAssignment, Recovery
+from octolog.domain.errors import StoreUnavailable
+from octolog.domain.evaluator.text import filled
+from octolog.domain.operators import RecoveryKind
+from schemas.xml.builtin import builtin
+
+__all__ = ["Told", "told_of"]
+
+_TEMPLATES: Final[Mapping[RecoveryKind, str]] = {
+    RecoveryKind.DECOMPOSITION: "reparse-decomposition",
+    RecoveryKind.ALTERNATIVE: "reparse-alternative",
+}
+_TYPES: Final[Mapping[str, str]] = {
+    "json": "any JSON value",
+    "object": "a JSON object",
+    "array": "a JSON array",
+    "string[]": "a JSON array of strings",
+    "number": "a number",
+    "boolean": "true or false",
+}
+_ANSWER: Final = (
+    "Answer with one JSON object and nothing else: `content` is the result, {type}; `dataUsage` is a text that says "
+    "which of the data given you used, and how."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a model is told first.
+
+    Attributes:
+        system: The system prompt.
+        prompt: The task.
+        given: What it was told besides the task's own words, by name, for the notes.
+    """
+
+    system: str
+    prompt: str
+    given: tuple[str, ...]
+
+
+def told_of(given: AttemptAssignment, remembered: Remembered | None) -> Told:
+    """What a model is told of an attempt.
+
+    Raises:
+        StoreUnavailable: An input lies in a blob store that this host does not read.
+    """
+    recovery = given.recovery
+    if recovery is not None:
+        system, text = _recovering(recovery)
+        if recovery.kind is RecoveryKind.DECOMPOSITION:
+            return Told(system, text, (f"recovery {recovery.number}",))
+        system = "\n\n".join(filter(None, (given.system, system)))
+        return Told(_with_type(system, given.output_type), text, (f"recovery {recovery.number}",))
+    task = given.instructions or given.goal
+    parts = list(_parts(given, task, remembered))
+    text = "\n\n".join((task, *(f"{title}:\n{body}" for title, body in parts)))
+    return Told(_with_type(given.system, given.output_type), text, tuple(title for title, _ in parts))
+
+
+def _parts(given: AttemptAssignment, task: str, remembered: Remembered | None) -> Iterator[tuple[str, str]]:
+    for each in given.inputs:
+        if each.output_blob is not None:
+            blob = each.output_blob.sha256[:12]
+            raise StoreUnavailable(f"input {each.step_id} is blob {blob}; this host reads no blob store")
+        value = orjson.loads(each.output) if each.output else ""
+        text = value if isinstance(value, str) else each.output
+        if text and text not in task:  # what a placeholder put there is not said twice
+            yield f"Input {each.step_id}", text
+    if given.context_json not in {"", "{}"}:
+        yield "Context", given.context_json
+    if given.constraints_json not in {"", "{}"}:
+        yield "Constraints", given.constraints_json
+    if given.acceptance_criteria:
+        yield "The result is held against", "\n".join(f"- {each}" for each in given.acceptance_criteria)
+    if remembered is not None and (remembered.context or remembered.matches):
+        found = (f"- {match.path}{': ' + match.note if match.note else ''}" for match in remembered.matches)
+        yield "From memory", "\n".join((remembered.context, *found)).strip()
+
+
+def _recovering(recovery: Recovery) -> tuple[str, str]:
+    """System and task of a recovery, from the template that octolog has for its kind."""
+    template = builtin(_TEMPLATES[recovery.kind]).template
+    assert template is not None, "the built-in templates are templates"  # noqa: S101
+    error = recovery.error
+    values = {each.name: each.text for each in template.inputs} | {
+        "original_task": recovery.instructions,
+        "error_type": str(error.type),
+        "message": error.message,
+        "resource": error.resource or "",
+        "violations": "\n".join(f"- {each}" for each in error.violations),
+        "given_output": recovery.output,
+    }
+    return template.system_prompt, filled(template.task_prompt, values.get)
+
+
+def _with_type(system: str, output_type: str) -> str:
+    if output_type not in _TYPES:
+        return system
+    return "\n\n".join(filter(None, (system, _ANSWER.format(type=_TYPES[output_type]))))

@@ -96,9 +96,18 @@ class Store:
 
     def insert(self, table: str, frame: object) -> None:
         """Append a frame's columns to the columns of the same names; others take their default."""
+        self.execute_on(frame, f"INSERT INTO {table} BY NAME SELECT * FROM incoming")  # noqa: S608 -- our name
+
+    def execute_on(self, frame: object, sql: str) -> int:
+        """Run one statement that reads a frame as `incoming`, on the writer's connection.
+
+        Returns:
+            The number it answers: of an INSERT that of the rows.
+        """
         self._connection.register("incoming", frame)
         try:
-            self._connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")  # noqa: S608 -- our name
+            rows = self._connection.execute(sql).fetchall()
+            return int(rows[0][0]) if rows else 0
         finally:
             with suppress(duckdb.Error):  # an aborted transaction takes the name with it
                 self._connection.unregister("incoming")

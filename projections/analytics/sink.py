@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from octolog.domain.errors import UndecodableRecord
 from octolog.ports import DeadLetterSink, LogRecord, Positions
 from projections.analytics.fold import NO_SCHEMA, Batch, Group, fold
+from projections.analytics.programs import SOURCES, TABLES, store_programs
 from projections.analytics.views import views_sql
 from projections.columnar import ColumnReader, Columns, Refusal
 from projections.duck import Store
@@ -89,12 +90,16 @@ class AnalyticsProjection:
         if not batch.groups and batch.positions == self._positions:
             return
         rows, refused = 0, []
+        of_programs: dict[str, list[Any]] = {name: [] for name in SOURCES}
         with self._store.transaction():
             for table, columns in self._read_ahead(batch):
                 refused += columns.refused
                 for frame in columns.frames:
                     self._store.insert(quoted(table.name), frame)
                     rows += frame.height
+                    if table.name in of_programs:
+                        of_programs[table.name].append(frame)
+            store_programs(self._store, of_programs)
             if self._dead_letters is not None:
                 for refusal in refused:
                     self._dead_letters.refuse(refusal.record, refusal.reason, refusal.error)
@@ -112,6 +117,8 @@ class AnalyticsProjection:
             self._store.execute(_META)
             for table in tables():
                 self._store.execute(table.ddl)
+            for ddl in TABLES:
+                self._store.execute(ddl)
             self._store.execute(views_sql())
             self._store.execute(
                 "INSERT INTO meta.projections VALUES (?, ?, ?)", [self.name, self.version, self._layout()]
@@ -172,7 +179,7 @@ class AnalyticsProjection:
         self._positions = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
 
     def _layout(self) -> str:
-        return layout_digest(views_sql())
+        return layout_digest(*TABLES, views_sql())
 
     def _relations(self) -> list[tuple[str, str]]:
         rows = self._store.rows(

@@ -1,93 +1,33 @@
 -- Views over the tables of records; docs/reference/tables.md says what each answers.
 -- Keys of a tree come first and are joined on, so that a condition on root_task_id reaches every table below.
 
--- Every operator of every program: of contracts, of recoveries, and what arms asked for, each a program of one.
-CREATE VIEW operators AS
-SELECT root_task_id, program_id, origin, position, nullif(operator.name, '') AS name,
-       operator.parent AS parent_position, operator.role, operator.type, operator.subtype, operator.goal,
-       operator.output_type, operator.assigned_arm, operator.on_failure, len(operator.inputs) AS inputs
-FROM (
-    SELECT link_root_task_id AS root_task_id, contract_task_id AS program_id, 'CONTRACT' AS origin,
-           unnest(range(len(contract_operators))) AS position, unnest(contract_operators) AS operator
-    FROM task_submitted WHERE len(contract_operators) > 0
-    UNION ALL
-    SELECT link_root_task_id, program_id, 'RECOVERY', unnest(range(len(operators))), unnest(operators)
-    FROM program_adopted
-)
-UNION ALL
-SELECT link_root_task_id, subtask_task_id, 'SUBTASK', 0, NULL, -1, 'ROOT', 'ATOMIC', 'SUBTASK', request_goal,
-       request_output_type, request_assigned_arm, 'FAIL_FAST', len(request_inputs)
-FROM subtask_requested;
-
--- Every task that a program made, once it began; a contract's own task is not among them. `made_as` is what it is
--- to its parent.
-CREATE VIEW program_tasks AS
-SELECT began.link_root_task_id AS root_task_id, began.task_id, began.parent_task_id, began.program_id, began.position,
-       operator.name AS step_id, operator.goal, began.type AS operator, nullif(began.input_name, '') AS input_name,
-       CASE WHEN operator.role <> 'ROOT' THEN operator.role
-            WHEN operator.origin = 'RECOVERY' THEN 'DECOMPOSED' ELSE operator.origin END AS made_as,
-       began.happened_at, began.link_seq AS seq
-FROM operator_started AS began
-JOIN operators AS operator
-  ON operator.root_task_id = began.link_root_task_id AND operator.program_id = began.program_id
- AND operator.position = began.position
-WHERE began.position > 0 OR operator.origin <> 'CONTRACT'
-UNION ALL
-SELECT again.link_root_task_id, again.recovery_task_id, again.task_id, began.program_id, began.position,
-       operator.name, '', 'ATOMIC', NULL, again.kind, again.happened_at, again.link_seq
-FROM recovery_started AS again
-JOIN operator_started AS began
-  ON began.link_root_task_id = again.link_root_task_id AND began.task_id = again.task_id
-JOIN operators AS operator
-  ON operator.root_task_id = began.link_root_task_id AND operator.program_id = began.program_id
- AND operator.position = began.position;
-
 -- Every task of every tree: roots and subtasks by their contract, steps by the plan they came with, and what
--- programs made. The id of a program's task begins with those of the tasks around it.
+-- programs made.
 CREATE VIEW task_nodes AS
-WITH told AS (  -- goals, for the tasks of programs that have none of their own
-    SELECT link_root_task_id AS root_task_id, contract_task_id AS task_id,
-           coalesce(nullif(contract_operators[1].goal, ''), contract_goal) AS goal
-    FROM task_submitted
-    UNION ALL
-    SELECT link_root_task_id, contract_task_id || '/' || step.step_id, step.goal
-    FROM (SELECT link_root_task_id, contract_task_id, unnest(contract_steps) AS step FROM task_submitted)
-    UNION ALL
-    SELECT link_root_task_id, task_id || '/' || step.step_id, step.goal
-    FROM (SELECT link_root_task_id, task_id, unnest(steps) AS step FROM task_planned)
-    UNION ALL
-    SELECT root_task_id, task_id, goal FROM program_tasks WHERE goal <> ''
-)
-SELECT link_root_task_id AS root_task_id, contract_task_id AS task_id, contract_parent_task_id AS parent_task_id,
-       NULL AS step_id, coalesce(nullif(contract_operators[1].goal, ''), contract_goal) AS goal,
-       CAST([] AS VARCHAR[]) AS depends_on, happened_at AS submitted_at, link_seq AS seq,
-       len(contract_steps) > 0 OR len(contract_operators) > 0 AS planned,
-       contract_operators[1].type AS operator, CAST(NULL AS VARCHAR) AS made_as, CAST(NULL AS VARCHAR) AS input_name
-FROM task_submitted
+SELECT given.link_root_task_id AS root_task_id, given.contract_task_id AS task_id,
+       given.contract_parent_task_id AS parent_task_id, NULL AS step_id,
+       coalesce(program.goal, given.contract_goal) AS goal, CAST([] AS VARCHAR[]) AS depends_on,
+       given.happened_at AS submitted_at, given.link_seq AS seq,
+       len(given.contract_steps) > 0 OR program.type IS NOT NULL AS planned,
+       program.type AS operator, CAST(NULL AS VARCHAR) AS made_as, CAST(NULL AS VARCHAR) AS input_name, program.parts
+FROM task_submitted AS given
+LEFT JOIN operators AS program
+  ON program.root_task_id = given.link_root_task_id AND program.program_id = given.contract_task_id
+ AND program.position = 0 AND program.origin = 'CONTRACT'
 UNION ALL
 SELECT link_root_task_id, contract_task_id || '/' || step.step_id, contract_task_id,
        step.step_id, step.goal, list_transform(step.depends_on, lambda name: contract_task_id || '/' || name),
-       happened_at, link_seq, false, NULL, 'PLANNED', NULL
+       happened_at, link_seq, false, NULL, 'PLANNED', NULL, NULL
 FROM (SELECT link_root_task_id, contract_task_id, happened_at, link_seq, unnest(contract_steps) AS step FROM task_submitted)
 UNION ALL
 SELECT link_root_task_id, task_id || '/' || step.step_id, task_id,
        step.step_id, step.goal, list_transform(step.depends_on, lambda name: task_id || '/' || name),
-       happened_at, link_seq, false, NULL, 'PLANNED', NULL
+       happened_at, link_seq, false, NULL, 'PLANNED', NULL, NULL
 FROM (SELECT link_root_task_id, task_id, happened_at, link_seq, unnest(steps) AS step FROM task_planned)
 UNION ALL
-SELECT made.root_task_id, made.task_id, made.parent_task_id, made.step_id, coalesce(nullif(made.goal, ''), around.goal),
-       [], made.happened_at, made.seq, true, made.operator, made.made_as, made.input_name
-FROM program_tasks AS made
-LEFT JOIN (
-    SELECT below.root_task_id, below.task_id, arg_max(told.goal, length(told.task_id)) AS goal
-    FROM (
-        SELECT root_task_id, task_id, unnest(list_transform(range(1, len(string_split(task_id, '/'))),
-               lambda n: array_to_string(list_slice(string_split(task_id, '/'), 1, n), '/'))) AS above
-        FROM program_tasks WHERE goal = ''
-    ) AS below
-    JOIN told ON told.root_task_id = below.root_task_id AND told.task_id = below.above
-    GROUP BY below.root_task_id, below.task_id
-) AS around ON around.root_task_id = made.root_task_id AND around.task_id = made.task_id;
+SELECT root_task_id, task_id, parent_task_id, step_id, goal, [], happened_at, seq, true, operator, made_as, input_name,
+       parts
+FROM program_tasks WHERE made_as <> 'CONTRACT';
 
 CREATE VIEW attempts AS
 SELECT given.link_root_task_id AS root_task_id, given.task_id, given.attempt_id, given.number, given.arm_id,
@@ -103,10 +43,6 @@ LEFT JOIN attempt_ended AS ended
 
 -- What a task's last fact says of its state.
 CREATE VIEW task_states AS
-WITH awaited AS (  -- operators that wait for ARGUMENTs, and for how many
-    SELECT root_task_id, program_id, parent_position AS position, count(*) AS arguments
-    FROM operators WHERE role = 'ARGUMENT' GROUP BY root_task_id, program_id, parent_position
-)
 SELECT root_task_id, task_id, arg_max(status, seq) AS status, max(ended_at) AS ended_at,
        max(code) AS code, max(reason) AS reason
 FROM (
@@ -119,23 +55,18 @@ FROM (
     UNION ALL SELECT link_root_task_id, task_id, link_seq, 'BACKOFF', NULL, NULL, NULL FROM retry_scheduled
     UNION ALL SELECT link_root_task_id, task_id, link_seq, 'READY', NULL, NULL, NULL FROM retry_due
     UNION ALL
-    SELECT began.link_root_task_id, began.task_id, began.link_seq,
-           CASE WHEN began.type = 'ATOMIC' AND awaited.arguments IS NULL THEN 'READY' ELSE 'WAITING' END, NULL, NULL, NULL
-    FROM operator_started AS began
-    LEFT JOIN awaited ON awaited.root_task_id = began.link_root_task_id AND awaited.program_id = began.program_id
-                     AND awaited.position = began.position
+    SELECT root_task_id, task_id, seq, CASE WHEN operator = 'ATOMIC' AND arguments = 0 THEN 'READY' ELSE 'WAITING' END,
+           NULL, NULL, NULL
+    FROM program_tasks
     UNION ALL  -- the last ARGUMENT that it waited for is there
-    SELECT began.link_root_task_id, began.task_id, max(done.link_seq), 'READY', NULL, NULL, NULL
-    FROM operator_started AS began
-    JOIN awaited ON awaited.root_task_id = began.link_root_task_id AND awaited.program_id = began.program_id
-                AND awaited.position = began.position
-    JOIN program_tasks AS argument ON argument.root_task_id = began.link_root_task_id
-                                  AND argument.parent_task_id = began.task_id AND argument.made_as = 'ARGUMENT'
+    SELECT wants.root_task_id, wants.task_id, max(done.link_seq), 'READY', NULL, NULL, NULL
+    FROM program_tasks AS wants
+    JOIN program_tasks AS argument ON argument.root_task_id = wants.root_task_id
+                                  AND argument.parent_task_id = wants.task_id AND argument.made_as = 'ARGUMENT'
     JOIN task_completed AS done ON done.link_root_task_id = argument.root_task_id AND done.task_id = argument.task_id
-    WHERE began.type = 'ATOMIC'
-    GROUP BY began.link_root_task_id, began.task_id HAVING count(*) = any_value(awaited.arguments)
+    WHERE wants.operator = 'ATOMIC' AND wants.arguments > 0
+    GROUP BY wants.root_task_id, wants.task_id HAVING count(*) = any_value(wants.arguments)
     UNION ALL SELECT link_root_task_id, task_id, link_seq, 'WAITING', NULL, NULL, NULL FROM recovery_started
-    UNION ALL SELECT link_root_task_id, recovery_task_id, link_seq, 'READY', NULL, NULL, NULL FROM recovery_started
     UNION ALL SELECT link_root_task_id, task_id, link_seq, 'WAITING', NULL, NULL, NULL FROM subtask_requested
     UNION ALL  -- the subtask that it asked for has answered
     SELECT asked.link_root_task_id, asked.task_id, done.link_seq, 'READY', NULL, NULL, NULL
@@ -161,32 +92,20 @@ WITH RECURSIVE work AS (
     FROM (SELECT root_task_id, task_id, unnest(depends_on) AS needs FROM task_nodes) AS need
     LEFT JOIN task_states AS done ON done.root_task_id = need.root_task_id AND done.task_id = need.needs
     GROUP BY need.root_task_id, need.task_id
-), placed AS (  -- what was submitted below a program's task is not found by its id: it stands where its parent does
-    SELECT given.link_root_task_id AS root_task_id, given.contract_task_id AS task_id, given.contract_parent_task_id AS above
-    FROM task_submitted AS given
-    WHERE given.contract_parent_task_id IS NOT NULL
-      AND given.link_root_task_id IN (SELECT link_root_task_id FROM operator_started)
+), stopped AS (  -- what fails in a program takes with it all that stands below, what was submitted there too
+    SELECT link_root_task_id AS root_task_id, task_id FROM task_failed WHERE task_id <> link_root_task_id
     UNION
-    SELECT low.root_task_id, low.task_id, high.contract_parent_task_id
-    FROM placed AS low JOIN task_submitted AS high
-      ON high.link_root_task_id = low.root_task_id AND high.contract_parent_task_id IS NOT NULL
-     AND (low.above = high.contract_task_id OR starts_with(low.above, high.contract_task_id || '/'))
-), stopped AS (  -- a program's task that fails takes with it all that stands below
-    SELECT DISTINCT below.root_task_id, below.task_id
-    FROM (
-        SELECT root_task_id, task_id, unnest(list_transform(range(1, len(string_split(task_id, '/')) + 1),
-               lambda n: array_to_string(list_slice(string_split(task_id, '/'), 1, n), '/'))) AS above
-        FROM task_nodes WHERE root_task_id IN (SELECT link_root_task_id FROM operator_started)
-    ) AS below
-    LEFT JOIN placed ON placed.root_task_id = below.root_task_id AND placed.task_id = below.above
-    JOIN task_failed AS failed ON failed.link_root_task_id = below.root_task_id
-     AND (failed.task_id = below.above OR placed.above = failed.task_id
-          OR starts_with(placed.above, failed.task_id || '/'))
+    SELECT high.root_task_id, low.contract_task_id
+    FROM stopped AS high JOIN task_submitted AS low
+      ON low.link_root_task_id = high.root_task_id AND low.contract_parent_task_id IS NOT NULL
+     AND starts_with(low.contract_parent_task_id || '/', high.task_id || '/')
+), tops AS (
+    SELECT root_task_id, list(task_id || '/') AS above FROM stopped GROUP BY root_task_id
 )
 SELECT node.root_task_id, node.task_id, node.parent_task_id, node.step_id, node.goal,
        CASE WHEN own.status IN ('COMPLETED', 'FAILED', 'CANCELLED') THEN own.status
             WHEN root.status IN ('COMPLETED', 'FAILED', 'CANCELLED') THEN 'CANCELLED'
-            WHEN stopped.task_id IS NOT NULL THEN 'CANCELLED'
+            WHEN len(list_filter(tops.above, lambda top: starts_with(node.task_id || '/', top))) > 0 THEN 'CANCELLED'
             WHEN own.status IS NOT NULL THEN own.status
             WHEN node.planned THEN 'WAITING'
             WHEN waits.blocked THEN 'BLOCKED'
@@ -196,13 +115,13 @@ SELECT node.root_task_id, node.task_id, node.parent_task_id, node.step_id, node.
        CASE WHEN own.status = 'COMPLETED' THEN NULL ELSE coalesce(own.reason, work.error) END AS error,
        CAST(coalesce(work.tokens, 0) AS BIGINT) AS tokens, coalesce(work.cost_dollars, 0) AS cost_dollars,
        CAST(coalesce(work.time_ms, 0) AS BIGINT) AS time_ms, node.depends_on, node.seq,
-       node.operator, node.made_as, node.input_name
+       node.operator, node.made_as, node.input_name, node.parts
 FROM task_nodes AS node
 LEFT JOIN task_states AS own ON own.root_task_id = node.root_task_id AND own.task_id = node.task_id
 LEFT JOIN task_states AS root ON root.root_task_id = node.root_task_id AND root.task_id = node.root_task_id
 LEFT JOIN work ON work.root_task_id = node.root_task_id AND work.task_id = node.task_id
 LEFT JOIN waits ON waits.root_task_id = node.root_task_id AND waits.task_id = node.task_id
-LEFT JOIN stopped ON stopped.root_task_id = node.root_task_id AND stopped.task_id = node.task_id;
+LEFT JOIN tops ON tops.root_task_id = node.root_task_id;
 
 -- One row per tree, with the use of all its tasks.
 CREATE VIEW trees AS

@@ -24,9 +24,13 @@ TABLES: Final = (
     f"""CREATE TABLE program_tasks (
         root_task_id VARCHAR, task_id VARCHAR, parent_task_id VARCHAR, program_id VARCHAR, position INTEGER,
         step_id VARCHAR, goal VARCHAR, operator VARCHAR, made_as VARCHAR, input_name VARCHAR, parts INTEGER,
-        arguments INTEGER, happened_at TIMESTAMP, seq BIGINT, {_LOG_DDL})""",
+        arguments INTEGER, awaited INTEGER, happened_at TIMESTAMP, seq BIGINT, {_LOG_DDL})""",
 )
-"""Made beside the tables of records, and emptied with them."""
+"""Made beside the tables of records, and emptied with them.
+
+`parts` are an operator's steps, or inputs; `awaited` is the number of tasks like this one whose end makes the task
+that waits for them ready: an atomic operator's arguments, the one subtask of the task that asked for it.
+"""
 
 SOURCES: Final = (
     "task_submitted",
@@ -44,7 +48,8 @@ FROM incoming WHERE len(contract_operators) > 0
 """
 _ADOPTED: Final = """
 SELECT given.link_root_task_id AS root_task_id, given.program_id, 'RECOVERY' AS origin,
-       failed.goal AS around, given.operators, given.log_topic, given.log_partition, given.log_offset, given.log_timestamp
+       failed.goal AS around, given.operators,
+       given.log_topic, given.log_partition, given.log_offset, given.log_timestamp
 FROM incoming AS given
 JOIN operator_started AS began
   ON began.link_root_task_id = given.link_root_task_id AND began.task_id = given.task_id
@@ -91,17 +96,23 @@ SELECT began.link_root_task_id, began.task_id, began.parent_task_id, began.progr
        operator.name, operator.goal, began.type,
        CASE WHEN operator.role <> 'ROOT' THEN operator.role
             WHEN operator.origin = 'RECOVERY' THEN 'DECOMPOSED' ELSE operator.origin END,
-       nullif(began.input_name, ''), operator.parts, operator.arguments, began.happened_at, began.link_seq,
+       nullif(began.input_name, ''), operator.parts, operator.arguments,
+       CASE WHEN operator.origin = 'SUBTASK' THEN 1
+            WHEN operator.role = 'ARGUMENT' AND above.type = 'ATOMIC' THEN above.arguments END,
+       began.happened_at, began.link_seq,
        began.log_topic, began.log_partition, began.log_offset, began.log_timestamp
 FROM incoming AS began
 JOIN operators AS operator
   ON operator.root_task_id = began.link_root_task_id AND operator.program_id = began.program_id
  AND operator.position = began.position
+LEFT JOIN operators AS above
+  ON above.root_task_id = operator.root_task_id AND above.program_id = operator.program_id
+ AND above.position = operator.parent_position
 """
 _RECOVERED: Final = """
 INSERT INTO program_tasks
 SELECT again.link_root_task_id, again.recovery_task_id, again.task_id, failed.program_id, failed.position,
-       failed.step_id, failed.goal, 'ATOMIC', again.kind, NULL, NULL, 0, again.happened_at, again.link_seq,
+       failed.step_id, failed.goal, 'ATOMIC', again.kind, NULL, NULL, 0, NULL, again.happened_at, again.link_seq,
        again.log_topic, again.log_partition, again.log_offset, again.log_timestamp
 FROM incoming AS again
 JOIN program_tasks AS failed
@@ -123,7 +134,8 @@ def store_programs(store: Store, frames: Mapping[str, Sequence[Any]]) -> None:
         store.execute_on(frame, _SUBTASKS.format(log=_LOG))
     # A program stands in a program that may be new too; so many nest as recoveries may follow each other.
     adopted = frames.get("program_adopted", ())
-    while any([store.execute_on(frame, _OPERATORS.format(given=_ADOPTED, log=_LOG)) for frame in adopted]):
+    insert = _OPERATORS.format(given=_ADOPTED, log=_LOG)
+    while sum(store.execute_on(frame, insert) for frame in adopted):
         pass
     for frame in frames.get("operator_started", ()):
         store.execute_on(frame, _BEGAN)

@@ -58,21 +58,15 @@ FROM (
     SELECT root_task_id, task_id, seq, CASE WHEN operator = 'ATOMIC' AND arguments = 0 THEN 'READY' ELSE 'WAITING' END,
            NULL, NULL, NULL
     FROM program_tasks
-    UNION ALL  -- the last ARGUMENT that it waited for is there
-    SELECT wants.root_task_id, wants.task_id, max(done.link_seq), 'READY', NULL, NULL, NULL
-    FROM program_tasks AS wants
-    JOIN program_tasks AS argument ON argument.root_task_id = wants.root_task_id
-                                  AND argument.parent_task_id = wants.task_id AND argument.made_as = 'ARGUMENT'
-    JOIN task_completed AS done ON done.link_root_task_id = argument.root_task_id AND done.task_id = argument.task_id
-    WHERE wants.operator = 'ATOMIC' AND wants.arguments > 0
-    GROUP BY wants.root_task_id, wants.task_id HAVING count(*) = any_value(wants.arguments)
+    UNION ALL  -- the last that it waited for has answered: its arguments, the subtask that it asked for
+    SELECT given.root_task_id, given.parent_task_id, max(done.link_seq), 'READY', NULL, NULL, NULL
+    FROM program_tasks AS given
+    JOIN task_completed AS done ON done.link_root_task_id = given.root_task_id AND done.task_id = given.task_id
+    WHERE given.awaited IS NOT NULL
+    GROUP BY given.root_task_id, given.parent_task_id, CASE WHEN given.made_as = 'SUBTASK' THEN given.task_id END
+    HAVING count(*) = any_value(given.awaited)
     UNION ALL SELECT link_root_task_id, task_id, link_seq, 'WAITING', NULL, NULL, NULL FROM recovery_started
     UNION ALL SELECT link_root_task_id, task_id, link_seq, 'WAITING', NULL, NULL, NULL FROM subtask_requested
-    UNION ALL  -- the subtask that it asked for has answered
-    SELECT asked.link_root_task_id, asked.task_id, done.link_seq, 'READY', NULL, NULL, NULL
-    FROM subtask_requested AS asked
-    JOIN task_completed AS done
-      ON done.link_root_task_id = asked.link_root_task_id AND done.task_id = asked.subtask_task_id
     UNION ALL SELECT link_root_task_id, task_id, link_seq, 'COMPLETED', happened_at, NULL, NULL FROM task_completed
     UNION ALL SELECT link_root_task_id, task_id, link_seq, 'FAILED', happened_at, code, message FROM task_failed
     UNION ALL SELECT link_root_task_id, task_id, link_seq, 'CANCELLED', happened_at, 'CANCELLED', reason FROM task_cancelled

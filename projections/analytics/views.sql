@@ -73,6 +73,16 @@ FROM (
 )
 GROUP BY root_task_id, task_id;
 
+-- Trees that are over: what their root's last fact says.
+CREATE VIEW tree_ends AS
+SELECT link_root_task_id AS root_task_id, 'COMPLETED' AS status, happened_at AS ended_at,
+       CAST(NULL AS VARCHAR) AS code, CAST(NULL AS VARCHAR) AS reason
+FROM task_completed WHERE task_id = link_root_task_id
+UNION ALL
+SELECT link_root_task_id, 'FAILED', happened_at, code, message FROM task_failed WHERE task_id = link_root_task_id
+UNION ALL
+SELECT link_root_task_id, 'CANCELLED', happened_at, 'CANCELLED', reason FROM task_cancelled WHERE task_id = link_root_task_id;
+
 -- One row per task, steps too. A task without its own fact is what its tree and its prerequisites make it;
 -- in a tree that is over, what never ran counts as cancelled. Use is the task's own: the sum is the tree's.
 CREATE VIEW tasks AS
@@ -82,9 +92,9 @@ WITH RECURSIVE work AS (
            sum(tokens) AS tokens, sum(cost_dollars) AS cost_dollars, sum(time_ms) AS time_ms
     FROM attempts GROUP BY root_task_id, task_id
 ), waits AS (
-    SELECT need.root_task_id, need.task_id, bool_or(coalesce(done.status, '') <> 'COMPLETED') AS blocked
+    SELECT need.root_task_id, need.task_id, bool_or(done.task_id IS NULL) AS blocked
     FROM (SELECT root_task_id, task_id, unnest(depends_on) AS needs FROM task_nodes) AS need
-    LEFT JOIN task_states AS done ON done.root_task_id = need.root_task_id AND done.task_id = need.needs
+    LEFT JOIN task_completed AS done ON done.link_root_task_id = need.root_task_id AND done.task_id = need.needs
     GROUP BY need.root_task_id, need.task_id
 ), stopped AS (  -- what fails in a program takes with it all that stands below, what was submitted there too
     SELECT link_root_task_id AS root_task_id, task_id FROM task_failed WHERE task_id <> link_root_task_id
@@ -98,7 +108,7 @@ WITH RECURSIVE work AS (
 )
 SELECT node.root_task_id, node.task_id, node.parent_task_id, node.step_id, node.goal,
        CASE WHEN own.status IN ('COMPLETED', 'FAILED', 'CANCELLED') THEN own.status
-            WHEN root.status IN ('COMPLETED', 'FAILED', 'CANCELLED') THEN 'CANCELLED'
+            WHEN root.status IS NOT NULL THEN 'CANCELLED'
             WHEN len(list_filter(tops.above, lambda top: starts_with(node.task_id || '/', top))) > 0 THEN 'CANCELLED'
             WHEN own.status IS NOT NULL THEN own.status
             WHEN node.planned THEN 'WAITING'
@@ -112,7 +122,7 @@ SELECT node.root_task_id, node.task_id, node.parent_task_id, node.step_id, node.
        node.operator, node.made_as, node.input_name, node.parts
 FROM task_nodes AS node
 LEFT JOIN task_states AS own ON own.root_task_id = node.root_task_id AND own.task_id = node.task_id
-LEFT JOIN task_states AS root ON root.root_task_id = node.root_task_id AND root.task_id = node.root_task_id
+LEFT JOIN tree_ends AS root ON root.root_task_id = node.root_task_id
 LEFT JOIN work ON work.root_task_id = node.root_task_id AND work.task_id = node.task_id
 LEFT JOIN waits ON waits.root_task_id = node.root_task_id AND waits.task_id = node.task_id
 LEFT JOIN tops ON tops.root_task_id = node.root_task_id;
@@ -125,13 +135,12 @@ WITH used AS (
     FROM attempt_ended GROUP BY link_root_task_id
 )
 SELECT given.link_root_task_id AS root_task_id, given.contract_goal AS goal, given.submitted_by,
-       CASE WHEN own.status IN ('COMPLETED', 'FAILED', 'CANCELLED') THEN own.status ELSE 'OPEN' END AS status,
+       coalesce(own.status, 'OPEN') AS status,
        given.happened_at AS submitted_at, own.ended_at, own.code AS error_code, own.reason AS error,
        coalesce(used.attempts, 0) AS attempts_ended, CAST(coalesce(used.tokens, 0) AS BIGINT) AS tokens,
        coalesce(used.cost_dollars, 0) AS cost_dollars, CAST(coalesce(used.time_ms, 0) AS BIGINT) AS time_ms
 FROM task_submitted AS given
-LEFT JOIN task_states AS own
-  ON own.root_task_id = given.link_root_task_id AND own.task_id = given.link_root_task_id
+LEFT JOIN tree_ends AS own ON own.root_task_id = given.link_root_task_id
 LEFT JOIN used ON used.root_task_id = given.link_root_task_id
 WHERE given.contract_task_id = given.link_root_task_id;
 

@@ -18,6 +18,7 @@ __all__ = ["refused", "stream"]
 
 _BUSY: Final = frozenset({408, 409, 425, 429})
 _NOT_FOUND: Final = 404
+_ASK_EVERY: Final = 32
 _SERVER_ERROR: Final = 500
 _OVERFLOWS: Final = ("context_length_exceeded", "exceed_context_size")
 
@@ -39,9 +40,10 @@ async def stream(
     pieces = 0
     async with asked as response:
         async for event in response:
-            # Endpoints send a piece for each token; where they count while streaming, their count is taken.
+            # Endpoints send a piece for each token; those that count while streaming are asked for it now and then.
             pieces += isinstance(event, PartStartEvent | PartDeltaEvent)
-            on_tokens(max(pieces, response.get().usage.output_tokens))
+            counted = 0 if pieces % _ASK_EVERY else response.get().usage.output_tokens
+            on_tokens(max(pieces, counted))
         return _reply(response.get(), model.model_name)
 
 

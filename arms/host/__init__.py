@@ -34,7 +34,7 @@ def run_host(
     The publisher stays open: whoever made it closes it.
 
     Raises:
-        SettingsError: There is no arm, or two have the same id.
+        SettingsError: There is no arm, none that can do without a model where none is set, or two have the same id.
         BrokerUnavailable: Kafka does not answer at the start.
     """
     from arms.host.worker import serve  # Faust takes most of a second to import

@@ -113,14 +113,23 @@ def serve(
 
 
 def _without_model(arms: Sequence[Arm]) -> list[Arm]:
-    """The arms that can do something without a model."""
+    """The arms that can do something without a model.
+
+    Raises:
+        SettingsError: There is none.
+    """
     for arm in arms:
         if arm.needs_model:
             _log.warning(
                 "arm %s is not hosted: it needs a model; set OCTOLOG_LLM_BASE_URL and OCTOLOG_LLM_MODEL",
                 arm.arm_id,
             )
-    return [arm for arm in arms if not arm.needs_model]
+    able = [arm for arm in arms if not arm.needs_model]
+    if arms and not able:
+        raise SettingsError(
+            "no arm to host does anything without a model; set OCTOLOG_LLM_BASE_URL and OCTOLOG_LLM_MODEL"
+        )
+    return able
 
 
 class _Host(faust.Service):

@@ -264,7 +264,7 @@ def talk(url: str, prompt: str, **options: Any) -> tuple[Reply | Exception, Reco
 
 
 @pytest.mark.slow
-def test_a_real_server_counts_what_the_handler_settles_and_streams_as_many(real: str) -> None:
+def test_what_a_real_server_counts_is_what_the_handler_settles(real: str) -> None:
     reply, meter, handler = talk(real, "Say hello.", schema={"enum": ["hello"]}, max_tokens=32)
     assert isinstance(reply, Reply)
     assert json.loads(reply.text) == "hello"

@@ -1,4 +1,8 @@
-"""What a recovery is told, for arms that have no words of their own for it."""
+"""What a recovery is told, for arms that have no words of their own for it.
+
+The template arm has: `schemas/xml/builtin/reparse-*.xml`, filled in with the recovery that an assignment bears. What
+stands here names no format and no tool, because an arm may be anything that can be asked.
+"""
 
 from __future__ import annotations
 

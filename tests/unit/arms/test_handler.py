@@ -226,3 +226,83 @@ def test_context_may_reach_its_share_of_the_window_and_no_token_more() -> None:
 )
 def test_the_window_follows_the_models_name(model: str, limit: int) -> None:
     assert HandlerConfig(max_context_fraction=0.8).context_limit(model) == limit
+
+
+def test_tokens_of_an_answer_are_known_while_it_comes_and_counted_once() -> None:
+    bench = Bench()
+    known: list[int] = []
+
+    async def make() -> None:
+        async with bench.handler.model_call("m", Amounts(tokens=50)) as call:
+            for tokens in (1, 2, 2, 5):
+                call.streamed(tokens)
+                known.append(bench.handler.known_tokens)
+            call.settle(Amounts(17, calls=1), input_tokens=10, output_tokens=7)
+
+    asyncio.run(make())
+    assert known == [1, 2, 2, 5]
+    assert bench.handler.known_tokens == 17
+
+
+def test_an_answer_may_be_as_long_as_was_asked_for_and_no_token_longer() -> None:
+    bench = Bench(Limits(max_tokens=100))
+
+    async def make() -> None:
+        async with bench.handler.model_call("m", Amounts(tokens=60), max_output_tokens=10) as call:
+            call.streamed(10)
+            call.streamed(11)
+
+    with pytest.raises(LimitReached) as caught:
+        asyncio.run(make())
+    assert (caught.value.resource, caught.value.used, caught.value.limit) == ("output", 11, 10)
+    assert bench.handler.used.tokens == 60, "what it used is not known: it stays charged with the most"
+    assert bench.handler.known_tokens == 11
+
+
+def test_a_stream_is_broken_off_when_the_time_is_over() -> None:
+    bench = Bench(deadline_s=10)
+
+    async def make() -> None:
+        async with bench.handler.model_call("m", NOTHING) as call:
+            call.streamed(1)
+            bench.now_s = 10
+            call.streamed(2)
+
+    with pytest.raises(DeadlinePassed):
+        asyncio.run(make())
+
+
+def test_34_the_context_is_corrected_by_what_the_model_counted_and_so_is_its_peak() -> None:
+    bench = Bench(config=HandlerConfig(max_context_fraction=0.8, window_tokens=180_000))
+
+    async def make(added: int, output_tokens: int) -> None:
+        async with bench.handler.model_call("m", NOTHING, context_tokens=144_000) as call:
+            used = Amounts(added + output_tokens, calls=1)
+            call.settle(used, output_tokens=output_tokens, context_tokens=added)
+
+    asyncio.run(make(30_000, 1_000))
+    used = bench.handler.used
+    assert (used.context_tokens, used.peak_context_tokens) == (31_000, 31_000)
+    assert bench.meter.warnings == []
+    bench.refused(LimitReached, context_tokens=113_001)
+    assert (used.context_tokens, used.peak_context_tokens) == (31_000, 31_000)
+
+
+def test_the_room_for_an_answer_is_what_allowance_and_context_leave() -> None:
+    config = HandlerConfig(max_context_fraction=0.5, window_tokens=1_000)
+    assert Bench().handler.room("m", 100, 100) == (None, "")
+    assert Bench(config=config).handler.room("m", 100, 80) == (420, "context")
+    both = Bench(Limits(max_tokens=300), config)
+    assert both.handler.room("m", 100, 80) == (200, "tokens")
+    both.handler.add_context(400)
+    assert both.handler.room("m", 100, 80) == (20, "context")
+
+
+def test_turns_and_context_from_before_a_subtask_count() -> None:
+    bench = Bench(config=HandlerConfig(max_turns=3, max_context_fraction=0.5, window_tokens=1_000))
+    bench.handler.resume(2, 300)
+    bench.refused(LimitReached, context_tokens=201)
+    bench.call(used=ONE)
+    error = bench.refused(LimitReached)
+    assert isinstance(error, LimitReached)
+    assert (error.resource, error.used, error.limit) == ("turns", 3, 3)

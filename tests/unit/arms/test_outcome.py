@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from arms.outcome import Outcomes, canonical_json
 from arms.work import Work
 from octolog.domain.contract import Step
 from octolog.domain.errors import BrokerUnavailable, BudgetRefused, InvalidContract, OctologError
+from octolog.domain.operators import ATOMIC, SubtaskRequest
 from octolog.domain.reports import ExecutionResult, ResultStatus
 from octolog.domain.rules import check_capability, check_report
-from octolog.domain.values import TaskErrorType
+from octolog.domain.values import TaskError, TaskErrorType
 from tests.unit.arms.doubles import RecordingMeter, assignment
 
 
@@ -138,6 +140,45 @@ def test_a_limit_reached_carries_the_task_systems_error() -> None:
         5,
         5,
     )
+
+
+def test_a_program_and_a_subtask_come_with_the_result() -> None:
+    program = (replace(ATOMIC, goal="again"),)
+    assert result_of(Answer({}, operators=program)).operators == program
+    request = SubtaskRequest("help")
+    waiting = result_of(Answer({}, subtask=request, continuation={"b": 1, "a": 2}))
+    assert (waiting.subtask, waiting.continuation_json) == (request, '{"a":2,"b":1}')
+    assert result_of({}).continuation_json == "{}"
+
+
+def test_what_is_to_be_found_again_has_its_bound() -> None:
+    long = result_of(Answer({}, subtask=SubtaskRequest("help"), continuation={"a": "x" * 262_144}))
+    assert (long.status, long.error_code) == (ResultStatus.FAILURE, "INVALID_OUTPUT")
+
+
+def test_36_a_failure_keeps_what_there_is_of_an_answer_and_the_rules_it_broke() -> None:
+    error = TaskError(TaskErrorType.INVALID_OUTPUT, "no sources", violations=("cite",))
+    result = result_of_error(
+        Fail("no sources", "INVALID_OUTPUT", task_error=error, output={"content": "half"})
+    )
+    assert (result.output, result.task_error) == ('{"content":"half"}', error)
+    assert result.provenance.output_hash == sha256(result.output.encode()).hexdigest()
+    assert result_of_error(Fail("x", output=object())).output == ""
+    assert result_of_error(Fail("x", output="x" * 262_144)).output == ""
+
+
+def test_what_cannot_be_an_output_is_told_as_the_rule_it_broke() -> None:
+    told = result_of("x" * 262_200).task_error
+    assert told is not None
+    assert told.type is TaskErrorType.INVALID_OUTPUT
+    assert told.violations == (told.message,)
+
+
+def test_a_kept_answer_and_a_continuation_hold_no_personal_data() -> None:
+    kept = result_of_error(Fail("x", output={"content": "mail alice@example.com"}))
+    assert "alice" not in kept.output
+    waiting = result_of(Answer({}, subtask=SubtaskRequest("help"), continuation={"a": "alice@example.com"}))
+    assert "alice" not in waiting.continuation_json
 
 
 def test_work_gives_context_and_inputs_parsed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,9 @@ _BUSY: Final = frozenset({408, 409, 425, 429})
 _NOT_FOUND: Final = 404
 _ASK_EVERY: Final = 32
 _SERVER_ERROR: Final = 500
+# What endpoints say of a prompt that is too long; the numbers stand in the message, or in fields of their own.
+_WINDOW: Final = re.compile(r"maximum context length is (\d+)")
+_ASKED: Final = re.compile(r"(?:resulted in|requested|contains at least|prompt contains)\D{0,20}(\d+)")
 _OVERFLOWS: Final = ("context_length_exceeded", "exceed_context_size")
 
 
@@ -54,13 +58,21 @@ def refused(error: Any, where: str) -> ModelRefused | LimitReached | None:
         return None
     told = body.get("error", body) if isinstance(body, dict) else {}
     told = told if isinstance(told, dict) else {}
-    if any(code in f"{told.get('code')} {told.get('type')}" for code in _OVERFLOWS):
-        used, limit = told.get("n_prompt_tokens"), told.get("n_ctx")
-        return LimitReached(
-            "context", used if isinstance(used, int) else 0, limit if isinstance(limit, int) else 0
-        )
-    message = f"{where}: {status}: {told.get('message') or error}"
-    return ModelRefused(" ".join(message.split())[:500], status, unknown_model=status == _NOT_FOUND)
+    message, kind = str(told.get("message") or error), f"{told.get('code')} {told.get('type')}"
+    window = _WINDOW.search(message)
+    if window is not None or any(code in kind for code in _OVERFLOWS):
+        asked = _ASKED.search(message, window.end() if window else 0)
+        used, limit = asked[1] if asked else 0, window[1] if window else 0
+        return LimitReached("context", _count(told, "n_prompt_tokens", used), _count(told, "n_ctx", limit))
+    # A wrong address is a 404 too, but says nothing of models.
+    unknown = status == _NOT_FOUND and "model" in f"{kind} {told.get('message')}".lower()
+    said = " ".join(f"{where}: {status}: {message}".split())[:500]
+    return ModelRefused(said, status, unknown_model=unknown)
+
+
+def _count(told: dict[str, Any], field: str, otherwise: str | int) -> int:
+    value = told.get(field)
+    return value if isinstance(value, int) else int(otherwise)
 
 
 def _messages(prompt: Prompt) -> Iterator[ModelMessage]:

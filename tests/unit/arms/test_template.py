@@ -443,12 +443,30 @@ def test_an_answer_cut_by_the_allowance_is_a_spent_budget_and_no_recovery_follow
     assert ran.server.asked[0].body["max_completion_tokens"] < 2_500
 
 
-def test_a_prompt_beyond_the_models_own_window_is_an_exhausted_context() -> None:
-    ran = run([Says("too long", status=400, code="context_length_exceeded")])
+@pytest.mark.parametrize(
+    ("says", "used", "limit"),
+    [
+        (Says("too long", status=400, code="context_length_exceeded"), 0, 0),
+        (
+            Says(
+                "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens.",
+                status=400,
+                code="BadRequestError",
+            ),
+            9_000,
+            8_192,
+        ),
+    ],
+)
+def test_a_prompt_beyond_the_models_own_window_is_an_exhausted_context(
+    says: Says, used: int, limit: int
+) -> None:
+    ran = run([says])
     assert (ran.error.type, ran.error.resource) == (TaskErrorType.RESOURCE_EXHAUSTION, "context")
-    [_, used] = ran.meter.records
-    assert isinstance(used, ResourceUsed)
-    assert used.used.calls == 0
+    assert (ran.error.used, ran.error.limit) == (used, limit)
+    [_, settled] = ran.meter.records
+    assert isinstance(settled, ResourceUsed)
+    assert settled.used.calls == 0
 
 
 def test_tokens_are_known_while_they_come_and_a_stream_that_overruns_is_broken_off() -> None:
@@ -488,6 +506,7 @@ def test_a_revoked_attempt_stops_its_stream() -> None:
     ("says", "code", "retryable"),
     [
         (Says("no such model", status=404), "VALIDATION_ERROR", False),
+        (Says("no such page", status=404), "MODEL_REFUSED", False),
         (Says("no key", status=401), "MODEL_REFUSED", False),
         (Says("slow down", status=429), "MODEL_UNAVAILABLE", True),
         (Says("oops", status=500), "MODEL_UNAVAILABLE", True),
@@ -499,7 +518,7 @@ def test_an_endpoints_refusal_says_whether_asking_again_can_help(
     ran = run([says])
     assert (ran.result.error_code, ran.result.retryable) == (code, retryable)
     assert len(ran.server.asked) == 1
-    if says.status == 404:
+    if code == "VALIDATION_ERROR":
         assert ran.error.invalid_model is True
 
 

@@ -18,12 +18,16 @@ class Action(StrEnum):
     SUBMITTED = "SUBMITTED"
     RECEIVED = "RECEIVED"
     PLANNED = "PLANNED"
+    BEGAN = "BEGAN"
     ASSIGNED = "ASSIGNED"
     STARTED = "STARTED"
     EXECUTED = "EXECUTED"
     STOPPED = "STOPPED"
     VALIDATED = "VALIDATED"
     RETRIED = "RETRIED"
+    RECOVERED = "RECOVERED"
+    ADOPTED = "ADOPTED"
+    ASKED = "ASKED"
     RETURNED = "RETURNED"
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
@@ -108,7 +112,7 @@ class Custody:
         root_task_id: Its tree.
         task_id: The task.
         entries: The chain, numbered from 1.
-        inputs: Lineage up: prerequisites and what was read.
+        inputs: Lineage up: tasks whose outputs it was given, and what was read.
         used_by: Lineage down: tasks that were given its output, memories made of it.
         facts: Facts of the whole tree in the store.
         faults: What is wrong with the tree's hash chain as it lies in the store; empty: nothing.

@@ -19,6 +19,7 @@ from projections.provenance.fold import (
     descent,
     numbered,
 )
+from projections.provenance.lineage import Family
 
 PROCESSOR: Final = "task-processor"
 """Who decides: the one writer of facts."""
@@ -38,11 +39,47 @@ _FACTS: Final = (
         "TaskSubmitted",
         "task_submitted",
         "contract_task_id",
-        "len(contract_steps) || ' steps, with the contract'",
+        "if(len(contract_steps) > 0, len(contract_steps) || ' steps', len(contract_operators) || ' operators')",
         "",
         "",
     ),
     (Action.PLANNED, "TaskPlanned", "task_planned", "task_id", "len(steps) || ' steps'", "", "attempt_id"),
+    (
+        Action.BEGAN,
+        "OperatorStarted",
+        "operator_started",
+        "task_id",
+        "concat_ws(' ', lower(type), 'for input ' || nullif(input_name, ''))",
+        "",
+        "",
+    ),
+    (
+        Action.RECOVERED,
+        "RecoveryStarted",
+        "recovery_started",
+        "task_id",
+        "'recovery ' || number || ' by ' || lower(kind) || ': ' || error_message",
+        "",
+        "attempt_id",
+    ),
+    (
+        Action.ADOPTED,
+        "ProgramAdopted",
+        "program_adopted",
+        "task_id",
+        "len(operators) || ' operators from ' || recovery_task_id",
+        "",
+        "attempt_id",
+    ),
+    (
+        Action.ASKED,
+        "SubtaskRequested",
+        "subtask_requested",
+        "task_id",
+        "'subtask ' || number || ': ' || request_goal",
+        "",
+        "attempt_id",
+    ),
     (
         Action.ASSIGNED,
         "AttemptAssigned",
@@ -78,9 +115,19 @@ _FACTS: Final = (
 
 _ONLY: Final = {
     (Action.STARTED, "LeaseRenewed"): "AND started",
-    (Action.PLANNED, "TaskSubmitted"): "AND len(contract_steps) > 0",
+    (Action.PLANNED, "TaskSubmitted"): "AND (len(contract_steps) > 0 OR len(contract_operators) > 0)",
 }
 """Which facts of the table count, where not all do."""
+
+_WITH_CONTRACT: Final = (Action.PLANNED, "TaskSubmitted")
+_MADE_BY: Final = {
+    "PLANNED": Action.PLANNED,
+    "DECOMPOSITION": Action.RECOVERED,
+    "ALTERNATIVE": Action.RECOVERED,
+    "DECOMPOSED": Action.ADOPTED,
+    "SUBTASK": Action.ASKED,
+}
+"""What a task was made as -> what was done to the task around it, that made it."""
 
 _SUBMITTED: Final = """
 SELECT told.log_timestamp AS at, told.contract_task_id AS task_id, told.contract_goal AS detail,
@@ -112,6 +159,7 @@ def provenance(store: Store, task_id: TaskId) -> Custody:
     root = root_of(store, task_id)
     nodes = store.rows("SELECT * FROM task_nodes WHERE root_task_id = ?", [root])
     family = descent(task_id, {node["task_id"]: node["parent_task_id"] for node in nodes})
+    related = Family(nodes)
     every = list(_entries(store, root))
     entries = [entry for entry in every if entry.task_id in family]
     links = [ChainLink(row["seq"], row["prev_hash"], row["hash"]) for row in timeline(store, root)]
@@ -119,9 +167,9 @@ def provenance(store: Store, task_id: TaskId) -> Custody:
     return Custody(
         root_task_id=root,
         task_id=task_id,
-        entries=numbered([*_origin(task_id, nodes, every), *entries]),
-        inputs=tuple(_inputs(nodes, family, entries, outputs)),
-        used_by=tuple(_used_by(store, task_id, nodes, family, outputs.get(task_id))),
+        entries=numbered([*_origin(task_id, related, every), *entries]),
+        inputs=tuple(_inputs(task_id, related, family, entries, outputs)),
+        used_by=tuple(_used_by(store, task_id, related, family, outputs.get(task_id))),
         facts=len(links),
         faults=chain_faults(links),
     )
@@ -184,42 +232,49 @@ def _entry(row: Row, action: Action, record: str) -> Entry:
     )
 
 
-def _origin(task_id: TaskId, nodes: list[Row], entries: list[Entry]) -> list[Entry]:
-    """A step has no submission of its own: its chain begins with that of the task above it, and with its plan."""
-    here = {node["task_id"]: node for node in nodes}
-    planned_by, above = here[task_id]["seq"], here[task_id]
-    while above["step_id"] is not None and above["parent_task_id"] in here:
-        above = here[above["parent_task_id"]]
-    if above["task_id"] == task_id:
+def _origin(task_id: TaskId, related: Family, entries: list[Entry]) -> list[Entry]:
+    """What a plan or a program made has no submission of its own: its chain begins with that of the task above it.
+
+    Then follows, from the outside in, what made it and the tasks around it: the plan or program, a recovery, the
+    program that one gave, an arm's request.
+    """
+    path = list(related.around(task_id))
+    if len(path) == 1:
         return []
-    return [
-        entry
-        for entry in entries
-        if (entry.task_id == above["task_id"] and entry.action in (Action.SUBMITTED, Action.RECEIVED))
-        or (entry.action is Action.PLANNED and entry.seq == planned_by)
-    ]
+    top = TaskId(path[-1]["task_id"])
+    found = [e for e in entries if e.task_id == top and e.action in (Action.SUBMITTED, Action.RECEIVED)]
+    if any(node["made_as"] != "PLANNED" for node in path[:-1]):
+        found += [e for e in entries if e.task_id == top and (e.action, e.record) == _WITH_CONTRACT]
+    for node in path[:-1]:
+        made = _MADE_BY.get(node["made_as"])
+        before = [e for e in entries if e.action is made and e.task_id == node["parent_task_id"]]
+        told = {e.seq: e for e in before if e.seq is not None and e.seq <= node["seq"]}
+        found += [told[max(told)]] if told and told[max(told)] not in found else []
+    return found
 
 
 def _inputs(
-    nodes: list[Row], family: frozenset[TaskId], entries: list[Entry], outputs: dict[TaskId, str | None]
+    task_id: TaskId,
+    related: Family,
+    family: frozenset[TaskId],
+    entries: list[Entry],
+    outputs: dict[TaskId, str | None],
 ) -> Iterator[Source]:
-    needed = {
-        (need, node["task_id"]) for node in nodes if node["task_id"] in family for need in node["depends_on"]
-    }
+    """What the task was given, those it is made of included where they answered it; of those what is outside."""
+    needed = {(need, task_id) for need in related.given_to(task_id)}
+    needed |= {(need, by) for by in family for need in related.prerequisites(by) if need not in family}
     for need, by in sorted(needed):
-        if need not in family:
-            yield Source("task", need, TaskId(by), outputs.get(TaskId(need)))
+        yield Source("task", need, by, outputs.get(need))
     executed = [entry for entry in entries if entry.action is Action.EXECUTED]
     read = {(source, entry.task_id) for entry in executed for source in entry.data_sources}
     yield from (Source("data", source, by) for source, by in sorted(read))
 
 
 def _used_by(
-    store: Store, task_id: TaskId, nodes: list[Row], family: frozenset[TaskId], output_hash: str | None
+    store: Store, task_id: TaskId, related: Family, family: frozenset[TaskId], output_hash: str | None
 ) -> Iterator[Source]:
-    for node in nodes:
-        if task_id in node["depends_on"]:
-            yield Source("task", node["task_id"], task_id, output_hash)
+    for user in related.users_of(task_id):
+        yield Source("task", user, task_id, output_hash)
     marks = ", ".join("?" for _ in family)
     memories = store.rows(
         f"SELECT memory_memory_id AS name, task_id FROM memory_recorded WHERE task_id IN ({marks}) ORDER BY ALL",  # noqa: S608

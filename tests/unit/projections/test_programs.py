@@ -13,12 +13,21 @@ from octolog.domain.operators import FailurePolicy, Operator, OperatorInput, Rol
 from octolog.domain.tasksystem import TaskType
 from octolog.ports import LogRecord
 from octolog.testing import failure, step, submit, success
+from projections.analytics.queries import canonical_digest
+from projections.analytics.sink import AnalyticsProjection
+from projections.duck import Store
+from projections.provenance.fold import Custody
+from projections.provenance.queries import provenance
+from projections.tables import FOLLOWED
 from streams.topics import TASKS
 from tests.replay.log import World
 from tests.replay.program_scenarios import (
     PROGRAMS,
     _operator,
     _world,
+    program_of_every_operator,
+    program_recovered,
+    program_with_subtasks,
 )
 from tests.unit.projections.followed import hold_every_prefix
 
@@ -116,3 +125,79 @@ def test_every_prefix_of_a_program_has_the_states_the_core_gives_it(story: Calla
     facts = facts_of(world)
     hold_every_prefix(TaskId("task-1"), facts, world.codec.ids)
     assert len(facts) > 8
+
+
+def custody_of(world: World, task_id: str) -> Custody:
+    """What is said of a task once the whole story is stored, in one batch."""
+    store = Store.open(None)
+    projection = AnalyticsProjection(store, world.codec.ids)
+    projection.apply([record for record in world.story if record.topic in FOLLOWED], {})
+    try:
+        return provenance(store, TaskId(task_id))
+    finally:
+        projection.close()
+
+
+def lineage(custody: Custody) -> tuple[set[str], set[str]]:
+    inputs = {source.name for source in custody.inputs if source.kind == "task"}
+    return inputs, {source.name for source in custody.used_by if source.kind == "task"}
+
+
+@pytest.mark.parametrize(
+    ("story", "task_id", "inputs", "used_by"),
+    [
+        (program_of_every_operator, "first", {"first/a.argument"}, {"each", "all"}),
+        (program_of_every_operator, "first/a.argument", set(), {"first"}),
+        (program_of_every_operator, "all/x.reduction", {"all/x"}, {"all/y.reduction"}),
+        (program_of_every_operator, "all/y.reduction", {"all/x.reduction", "all/y"}, set()),
+        (program_recovered, "big/decomposed-2", {"big/recovery-2"}, set()),
+        (program_with_subtasks, "s", {"s/subtask-1", "s/subtask-2"}, set()),
+        (program_with_subtasks, "s/subtask-1", set(), {"s"}),
+    ],
+)
+def test_lineage_of_a_programs_task_is_what_the_facts_tell(
+    story: Callable[[], World], task_id: str, inputs: set[str], used_by: set[str]
+) -> None:
+    expected = tuple({f"task-1/{name}" for name in names} for names in (inputs, used_by))
+    assert lineage(custody_of(story(), f"task-1/{task_id}")) == expected
+
+
+@pytest.mark.parametrize(
+    ("story", "task_id", "actions"),
+    [
+        (program_of_every_operator, "each/x", ("SUBMITTED", "RECEIVED", "PLANNED", "BEGAN", "ASSIGNED")),
+        (program_recovered, "big/recovery-1", ("SUBMITTED", "RECEIVED", "PLANNED", "RECOVERED", "ASSIGNED")),
+        (
+            program_recovered,
+            "big/decomposed-2/left",
+            ("SUBMITTED", "RECEIVED", "PLANNED", "ADOPTED", "BEGAN"),
+        ),
+        (program_with_subtasks, "s/subtask-2", ("SUBMITTED", "RECEIVED", "PLANNED", "ASKED", "BEGAN")),
+    ],
+)
+def test_custody_of_a_programs_task_begins_with_the_submission_and_what_made_it(
+    story: Callable[[], World], task_id: str, actions: tuple[str, ...]
+) -> None:
+    custody = custody_of(story(), f"task-1/{task_id}")
+    assert tuple(str(entry.action) for entry in custody.entries)[: len(actions)] == actions
+    assert [entry.number for entry in custody.entries] == list(range(1, len(custody.entries) + 1))
+    assert custody.faults == ()
+
+
+def test_custody_of_a_recovered_task_names_its_recoveries_and_the_program() -> None:
+    actions = [str(entry.action) for entry in custody_of(program_recovered(), "task-1/big").entries]
+    assert (actions.count("RECOVERED"), actions.count("ADOPTED")) == (2, 1)
+
+
+def test_stored_at_once_or_fact_by_fact_is_the_same() -> None:
+    world = program_recovered()
+    records = [record for record in world.story if record.topic in FOLLOWED]
+    digests = set()
+    for size in (1, len(records)):
+        store = Store.open(None)
+        projection = AnalyticsProjection(store, world.codec.ids)
+        for start in range(0, len(records), size):
+            projection.apply(records[start : start + size], {})
+        digests.add(canonical_digest(store))
+        projection.close()
+    assert len(digests) == 1

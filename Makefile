@@ -23,8 +23,16 @@ install: $(STAMP) ## make .venv from the lock file
 demo: $(STAMP) ## run the main job, start to end, on real input (ARGS="path --json")
 	@$(BIN)/octolog demo $(ARGS)
 
+# What computes shares the cores; what boots brokers and nodes, and kills them, has the machine for itself.
+COMPUTING := tests/unit tests/contract tests/replay tests/simulation
+
 test: $(STAMP) ## run the tests (ARGS="-k name")
+ifeq ($(strip $(ARGS)),)
+	@$(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile $(COMPUTING)
+	@$(BIN)/pytest $(addprefix --ignore=,$(COMPUTING))
+else
 	@$(BIN)/pytest $(ARGS)
+endif
 
 check: $(STAMP) ## format, lint, types, import rules, schemas
 	$(BIN)/ruff format --check .

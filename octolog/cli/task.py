@@ -11,6 +11,8 @@ import typer
 from octolog.cli.command import Call, command
 from octolog.cli.output import cell, fields, group, table
 from octolog.cli.submit import redacted_document, tell_redacted
+from octolog.cli.task_tree import TREE_COLUMNS as _BELOW_COLUMNS
+from octolog.cli.task_tree import from_core, from_rows, tree_rows
 from octolog.domain.errors import InvalidContract, NotFound
 
 if TYPE_CHECKING:
@@ -37,7 +39,8 @@ _TREE_COLUMNS = {
 _TASK_COLUMNS = {
     "task_id": "task",
     "status": "status",
-    "arm_id": "arm",
+    "operator": "operator",
+    "arm": "arm",
     "attempts": "attempts",
     "goal": "goal",
 }
@@ -105,7 +108,7 @@ def list_tasks(
     with open_queries(call.settings()) as queries:
         rows = queries.tasks(limit, status) if steps else queries.trees(limit, status)
     columns = _TASK_COLUMNS if steps else _TREE_COLUMNS
-    call.show({"tasks": rows}, lambda: table(rows, columns) if rows else "no task")
+    call.show({"tasks": rows}, lambda: table(_told(rows) if steps else rows, columns) if rows else "no task")
 
 
 def cancel(call: Call, task_id: TaskId, *, reason: Reason = "", timeout_s: Timeout = 10.0) -> None:
@@ -185,31 +188,27 @@ def _show_as_of(call: Call, task_id: str, at: str) -> None:
     document = view.to_json()
 
     def text() -> object:
-        nodes = [
-            {
-                "task_id": node.task_id,
-                "status": node.status,
-                "attempts": node.attempts,
-                "goal": node.spec.goal,
-            }
-            for node in view.tree.nodes.values()
-        ]
         summary = {name: value for name, value in document.items() if name != "tree"}
-        return group(fields(summary), "", table(nodes))
+        return group(fields(summary), "", table(tree_rows(from_core(view.tree)), _BELOW_COLUMNS))
 
     call.show(document, text)
 
 
 def _task_text(found: dict[str, Any]) -> object:
-    nested = {"tried", "steps", "tree", "output"}
+    nested = {"tried", "steps", "below", "tree", "output"}
     summary = {name: value for name, value in found.items() if name not in nested}
     output = found.get("output") or {}
     return group(
         fields(summary),
         *_titled("attempts", found.get("tried"), _ATTEMPT_COLUMNS),
-        *_titled("steps", found.get("steps"), _TASK_COLUMNS),
+        *_titled("tasks inside", tree_rows(from_rows(found.get("below", []))), _BELOW_COLUMNS),
         *(("", "output", cell(output.get("output"), limit=20_000)) if output.get("output") else ()),
     )
+
+
+def _told(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """With the kind of an operator in words; how far it is, its tree says."""
+    return [{**row, "operator": (row["operator"] or "").lower()} for row in rows]
 
 
 def _titled(title: str, rows: list[dict[str, Any]] | None, columns: dict[str, str]) -> tuple[object, ...]:

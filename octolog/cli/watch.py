@@ -11,19 +11,13 @@ import typer
 
 from octolog.cli.command import Call
 from octolog.cli.output import cell, print_text, table
+from octolog.cli.task_tree import TREE_COLUMNS, from_core, tree_rows
 
 if TYPE_CHECKING:
     from octolog.domain.task.state import Tree
 
 _EVERY_S = 0.5
 _ROWS = 30
-_COLUMNS = {
-    "task": "task",
-    "status": "status",
-    "arm": "arm",
-    "attempts": "attempts",
-    "goal": "goal",
-}
 
 
 def watch(
@@ -59,7 +53,7 @@ def _watch_tree(call: Call, task_id: str, timeout_s: float) -> None:
                     continue
                 tree = seen.tree
                 if live is not None:
-                    live.update(table(_rows(seen.tree), _COLUMNS))
+                    live.update(table(tree_rows(from_core(seen.tree)), TREE_COLUMNS))
                 elif not call.as_json:
                     print_text(
                         f"{seen.offset} {type(seen.fact).__name__} {cell(getattr(seen.fact, 'task_id', ''))}"
@@ -99,14 +93,4 @@ def _live(call: Call) -> Any:
 
 
 def _rows(tree: Tree) -> list[dict[str, Any]]:
-    at_work = {attempt.task_id: attempt.arm_id for attempt in tree.attempts.values()}
-    return [
-        {
-            "task": node.task_id,
-            "status": node.status.lower(),
-            "arm": at_work.get(node.task_id, ""),
-            "attempts": node.attempts,
-            "goal": node.spec.goal,
-        }
-        for node in tree.nodes.values()
-    ]
+    return [{"task": row["task_id"], **row} for row in from_core(tree)]

@@ -6,7 +6,7 @@ Every row is a dict of column names to Python values; timestamps are naive and i
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from octolog.domain.errors import NotFound
 from octolog.domain.ids import TaskId
@@ -14,6 +14,21 @@ from projections.duck import Store
 from projections.tables import quoted
 
 Row: TypeAlias = dict[str, Any]
+
+_BELOW: Final = (
+    "task_id",
+    "parent_task_id",
+    "step_id",
+    "status",
+    "operator",
+    "made_as",
+    "input_name",
+    "parts",
+    "attempts",
+    "arm",
+    "goal",
+)
+"""What is told of a task below the one asked for."""
 
 
 def root_of(store: Store, task_id: TaskId) -> TaskId:
@@ -29,21 +44,19 @@ def root_of(store: Store, task_id: TaskId) -> TaskId:
 
 
 def task(store: Store, task_id: TaskId) -> Row:
-    """The state of a task now: its row of `tasks`, with its attempts and steps.
+    """The state of a task now: its row of `tasks`, with its attempts, its steps and all tasks below.
 
     Raises:
         NotFound: When no such task is in the store.
     """
     root = root_of(store, task_id)
-    rows = store.rows("SELECT * FROM tasks WHERE root_task_id = ? AND task_id = ?", [root, task_id])
-    row = rows[0]
+    every = store.rows("SELECT * FROM tasks WHERE root_task_id = ? ORDER BY seq, task_id", [root])
+    row = dict(next(one for one in every if one["task_id"] == task_id))
     row["tried"] = store.rows(
         "SELECT * FROM attempts WHERE root_task_id = ? AND task_id = ? ORDER BY number", [root, task_id]
     )
-    row["steps"] = store.rows(
-        "SELECT * FROM tasks WHERE root_task_id = ? AND parent_task_id = ? ORDER BY seq, task_id",
-        [root, task_id],
-    )
+    row["steps"] = [one for one in every if one["parent_task_id"] == task_id]
+    row["below"] = _below(every, task_id)
     row["tree"] = store.rows("SELECT * FROM trees WHERE root_task_id = ?", [root])[0]
     row["output"] = _output(store, root, task_id)
     return row
@@ -140,6 +153,16 @@ def _digest(store: Store, source: str, update: Any) -> None:
             update(b"\n")
     finally:
         cursor.close()
+
+
+def _below(tasks: list[Row], task_id: TaskId) -> list[Row]:
+    """Every task below one, in the order they joined; what stands above none of them is told in `tasks`."""
+    inside, found = {str(task_id)}, list[Row]()
+    for one in tasks:  # a parent joined before its children, or with them and has the shorter id
+        if one["parent_task_id"] in inside:
+            inside.add(one["task_id"])
+            found.append({name: one[name] for name in _BELOW})
+    return found
 
 
 def _output(store: Store, root: TaskId, task_id: TaskId) -> Row | None:

@@ -49,7 +49,10 @@ def below(world: World) -> list[tuple[str, str, str]]:
     projection.apply([record for record in world.story if record.topic in FOLLOWED], {})
     found = queries.task(store, TaskId("task-1"))["below"]
     projection.close()
-    return [(row["task"].removeprefix("task-1/"), row["operator"], row["status"]) for row in tree_rows(from_rows(found))]
+    return [
+        (row["task"].removeprefix("task-1/"), row["operator"], row["status"])
+        for row in tree_rows(from_rows(found))
+    ]
 
 
 def core(world: World, facts: int) -> Tree:

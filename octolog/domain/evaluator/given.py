@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -39,29 +40,17 @@ def is_too_large(tree: Tree, node: Node) -> bool:
 
 def assignment(tree: Tree, node: Node, fact: f.AttemptAssigned) -> AttemptAssignment:
     """An attempt for an arm: at a task of a program, or at one that goes on after a subtask."""
-    op, spec = node.op, node.spec
+    op = node.op
     operator = ATOMIC if op is None else operator_of(tree, op)
     recovery = _recovery(tree, node)
     own = () if op is None or recovery is not None else operator.inputs
     pairs = [(given.name, input_value(node, given)) for given in own]
     pairs += [] if op is None or recovery is not None else bound_for(tree, node)
-    return AttemptAssignment(
-        root_task_id=tree.root_id,
-        task_id=node.task_id,
-        attempt_id=fact.attempt_id,
-        number=fact.number,
-        arm_id=fact.arm_id,
-        goal=spec.goal,
-        constraints_json=spec.constraints_json,
-        context_json=spec.context_json if op is None else context_of(tree, node),
-        acceptance_criteria=spec.acceptance_criteria,
-        inputs=tuple(StepInput(name, quoted(text)) for name, text in pairs) if op else _plain(tree, node),
-        allowance=fact.allowance,
-        priority=spec.priority,
-        assigned_ms=fact.at_ms,
-        lease_ms=fact.lease_ms,
-        timeout_ms=fact.timeout_ms,
-        security_policy=tree.security_policy,
+    base = plain(tree, node, fact)
+    return replace(
+        base,
+        context_json=base.context_json if op is None else context_of(tree, node),
+        inputs=tuple(StepInput(name, quoted(text)) for name, text in pairs) if op else base.inputs,
         instructions=PROMPTS[recovery.kind] if recovery else _told(tree, node),
         system=operator.system,
         model=operator.model,
@@ -74,9 +63,28 @@ def assignment(tree: Tree, node: Node, fact: f.AttemptAssigned) -> AttemptAssign
     )
 
 
-def _plain(tree: Tree, node: Node) -> tuple[StepInput, ...]:
+def plain(tree: Tree, node: Node, fact: f.AttemptAssigned) -> AttemptAssignment:
+    """An attempt for an arm, as every task has it: the contract's words, and what it depends on."""
+    spec = node.spec
     needs = (tree.nodes[task_id] for task_id in node.depends_on)
-    return tuple(StepInput(n.spec.step_id or n.task_id, n.output, n.output_blob) for n in needs)
+    return AttemptAssignment(
+        root_task_id=tree.root_id,
+        task_id=node.task_id,
+        attempt_id=fact.attempt_id,
+        number=fact.number,
+        arm_id=fact.arm_id,
+        goal=spec.goal,
+        constraints_json=spec.constraints_json,
+        context_json=spec.context_json,
+        acceptance_criteria=spec.acceptance_criteria,
+        inputs=tuple(StepInput(n.spec.step_id or n.task_id, n.output, n.output_blob) for n in needs),
+        allowance=fact.allowance,
+        priority=spec.priority,
+        assigned_ms=fact.at_ms,
+        lease_ms=fact.lease_ms,
+        timeout_ms=fact.timeout_ms,
+        security_policy=tree.security_policy,
+    )
 
 
 def _instructions(tree: Tree, node: Node) -> str:

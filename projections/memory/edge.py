@@ -32,7 +32,6 @@ from projections.memory.store import (
     Spec,
     Vectors,
 )
-from projections.memory.words import SparseVector
 
 _POINTER: Final = "current.json"
 _LOCK: Final = "lock"
@@ -178,7 +177,7 @@ class EdgeStore:
     def vectors(self, ids: Sequence[str]) -> dict[str, Vectors]:
         """Vectors by point id."""
         records = _ours(self._shard.retrieve)(list(ids), False, True) if ids else []  # noqa: FBT003
-        return {str(record.id): _vectors(record.vector) for record in records}
+        return {str(record.id): Vectors.named(record.vector) for record in records}
 
     def put(self, entries: Sequence[Entry]) -> None:
         """Write points with their vectors."""
@@ -231,7 +230,7 @@ class EdgeStore:
             asked = edge.ScrollRequest(offset=after, limit=batch, with_payload=True, with_vector=True)
             records, after = _ours(self._shard.scroll)(asked)
             yield [
-                Entry(from_payload(str(record.id), record.payload or {}), _vectors(record.vector))
+                Entry(from_payload(str(record.id), record.payload or {}), Vectors.named(record.vector))
                 for record in records
                 if str(record.id) != META_ID
             ]
@@ -288,14 +287,6 @@ def _config(spec: Spec) -> edge.EdgeConfig:
             default_segment_number=2, max_segment_size=_SEGMENT_KB, indexing_threshold=_SEGMENT_KB // 4
         ),
     )
-
-
-def _vectors(found: Any) -> Vectors:
-    sparse = found.get(WORDS)
-    words = (
-        SparseVector((), ()) if sparse is None else SparseVector(tuple(sparse.indices), tuple(sparse.values))
-    )
-    return Vectors(found[DENSE], words)
 
 
 def _everything() -> edge.Filter:

@@ -148,7 +148,7 @@ class ServerStore:
     def vectors(self, ids: Sequence[str]) -> dict[str, Vectors]:
         """Vectors by point id."""
         records = _ours(self._client.retrieve)(self.name, list(ids), with_vectors=True) if ids else []
-        return {str(record.id): _vectors(record.vector) for record in records}
+        return {str(record.id): Vectors.named(record.vector) for record in records}
 
     def put(self, entries: Sequence[Entry]) -> None:
         """Write points with their vectors."""
@@ -192,7 +192,7 @@ class ServerStore:
                 self.name, limit=batch, offset=after, with_payload=True, with_vectors=True
             )
             yield [
-                Entry(from_payload(str(record.id), record.payload or {}), _vectors(record.vector))
+                Entry(from_payload(str(record.id), record.payload or {}), Vectors.named(record.vector))
                 for record in records
                 if str(record.id) != META_ID
             ]
@@ -242,14 +242,6 @@ def _struct(entry: Entry) -> models.PointStruct:
 
 def _sparse(vector: SparseVector) -> models.SparseVector:
     return models.SparseVector(indices=list(vector.indices), values=list(vector.values))
-
-
-def _vectors(found: Any) -> Vectors:
-    sparse = found.get(WORDS)
-    words = (
-        SparseVector((), ()) if sparse is None else SparseVector(tuple(sparse.indices), tuple(sparse.values))
-    )
-    return Vectors(found[DENSE], words)
 
 
 def _everything() -> models.Filter:

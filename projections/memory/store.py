@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from octolog.domain.errors import Refused
 from octolog.ports import Positions
@@ -46,6 +46,17 @@ class Vectors(NamedTuple):
 
     dense: Sequence[float]
     sparse: SparseVector
+
+    @classmethod
+    def named(cls, found: Any) -> Vectors:
+        """From what Qdrant gives back, by name; a point may have no words."""
+        sparse = found.get(WORDS)
+        words = (
+            SparseVector((), ())
+            if sparse is None
+            else SparseVector(tuple(sparse.indices), tuple(sparse.values))
+        )
+        return cls(found[DENSE], words)
 
 
 class Entry(NamedTuple):

@@ -96,9 +96,9 @@ class TaskWorker:
         self, kafka: KafkaConfig, codec: Codec, settings: WorkerSettings, on_new_arm: Callable[[ArmId], None]
     ) -> None:
         self._kafka, self._codec, self._settings = kafka, codec, settings
-        self._slot = self._transactional_id = f"{GROUP}-{settings.slot}"
+        self._slot = f"{GROUP}-{settings.slot}"
         # Made first: it ends what a dead predecessor left open, so that the log can be read to its end.
-        self._producer = TransactionPipeline(kafka, self._transactional_id)
+        self._producer = TransactionPipeline(kafka, self._slot)
         self._refused: list[tuple[LogRecord, UndecodableRecord]] = []
         self._told = 0
         self._registry = RegistryTable(codec, on_new_arm, self._refuse_registry)
@@ -196,13 +196,13 @@ class TaskWorker:
             self._partitions[number].snapshot()
         for record, error in refused:
             self._partitions[0].processor.refuse(record, [], error)
-        self._commit(self._inputs.after(messages, self._transactional_id), refused)
+        self._commit(self._inputs.after(messages, self._slot), refused)
         return len(messages)
 
     def _commit(self, positions: list[Any], refused: _Refused) -> None:
         if refused:
             told = refused[-1][0].offset + 1
-            positions.append(self._inputs.mark(ARMS, told, self._transactional_id))
+            positions.append(self._inputs.mark(ARMS, told, self._slot))
         began_s = time.monotonic()
         self._producer.prepare(positions, self._inputs.group_metadata())
         self._note(time.monotonic() - began_s)
@@ -314,7 +314,7 @@ class TaskWorker:
         """
         ends = self._admin.high_watermarks(TASKS, numbers)
         blocked = [number for number in numbers if self._reader.end(TASKS, number) < ends[number]]
-        for owner in self._inputs.former_owners(blocked) - {self._transactional_id} if blocked else ():
+        for owner in self._inputs.former_owners(blocked) - {self._slot} if blocked else ():
             log.info("fencing a dead owner", owner=owner, partitions=blocked)
             fence_owner(self._kafka, owner)
 

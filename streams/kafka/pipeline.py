@@ -37,7 +37,6 @@ class TransactionPipeline:
     """
 
     def __init__(self, config: KafkaConfig, owner: str) -> None:
-        self.owner = owner
         self._ender = ThreadPoolExecutor(1, thread_name_prefix=f"{owner}-commits")
         with ThreadPoolExecutor(len(_TURNS)) as starting:
             self._turns = list(starting.map(lambda turn: TransactionalProducer(config, owner + turn), _TURNS))

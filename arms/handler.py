@@ -10,13 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
+from arms.call import Meter, ModelCall, Used
 from arms.limits import UNBOUNDED, DeadlinePassed, HandlerConfig, LimitReached
 from octolog.domain.assignment import AttemptAssignment
 from octolog.domain.errors import BudgetRefused
-from octolog.domain.reports import ModelCallIntended, ResourceUsed
+from octolog.domain.reports import ContextRecalled, ModelCallIntended, ResourceUsed
 from octolog.domain.values import NOTHING, Amounts
 
 __all__ = [
@@ -31,115 +31,6 @@ __all__ = [
 ]
 
 WARNING_PERCENT: Final = 80  # informative; work goes on (seed B)
-
-
-class Meter(Protocol):
-    """Where a handler reports to."""
-
-    async def intended(self, record: ModelCallIntended) -> None:
-        """Return once the announcement is in the log."""
-
-    def used(self, record: ResourceUsed) -> None:
-        """Report what a call used."""
-
-    def warned(self, text: str) -> None:
-        """Hear, once per resource, that most of it is used."""
-
-
-@dataclass(slots=True)
-class Used:
-    """What the attempt used so far; calls in flight count with the most they can use.
-
-    Attributes:
-        tokens: Model tokens.
-        cost_micros: Millionths of a US dollar.
-        calls: Model calls.
-        turns: Model responses.
-        context_tokens: Context held now.
-        peak_context_tokens: The most it ever was.
-    """
-
-    tokens: int = 0
-    cost_micros: int = 0
-    calls: int = 0
-    turns: int = 0
-    context_tokens: int = 0
-    peak_context_tokens: int = 0
-
-
-class ModelCall:
-    """One call, while it is made.
-
-    Attributes:
-        number: The call's number in its attempt, from 1.
-        model: Model asked.
-        at_most: The most it can use.
-        context_tokens: What it adds to the context at most, its answer left out.
-        max_output_tokens: Longest answer; None: not known.
-        streamed_tokens: How many tokens of the answer have come so far.
-        added_tokens: What it added to the context, its answer left out, as far as is known.
-        settled: What was reported about it, once it is over.
-    """
-
-    def __init__(
-        self,
-        number: int,
-        model: str,
-        at_most: Amounts,
-        context_tokens: int,
-        max_output_tokens: int | None = None,
-        on_tokens: Callable[[int], None] | None = None,
-    ) -> None:
-        self.number, self.model, self.at_most, self.context_tokens = number, model, at_most, context_tokens
-        self.max_output_tokens, self.streamed_tokens = max_output_tokens, 0
-        self.added_tokens = context_tokens
-        self.settled: ResourceUsed | None = None
-        self._settlement: tuple[Amounts, int, int, str] | None = None
-        self._on_tokens = on_tokens
-
-    def streamed(self, tokens: int) -> None:
-        """Say how many tokens of the answer have come so far.
-
-        Raises:
-            LimitReached: The answer is longer than was asked for; it must be broken off.
-            DeadlinePassed: The time is over, or the attempt was revoked.
-        """
-        more, self.streamed_tokens = max(0, tokens - self.streamed_tokens), max(tokens, self.streamed_tokens)
-        if self._on_tokens is not None:
-            self._on_tokens(more)
-        if self.max_output_tokens is not None and tokens > self.max_output_tokens:
-            raise LimitReached("output", tokens, self.max_output_tokens)
-
-    def settle(
-        self,
-        used: Amounts,
-        *,
-        input_tokens: int = 0,
-        output_tokens: int = 0,
-        price_version: str = "",
-        context_tokens: int | None = None,
-    ) -> None:
-        """Say what the call used; without it the call stays charged with the most it can have used.
-
-        Args:
-            used: What was used.
-            input_tokens: Prompt tokens.
-            output_tokens: Completion tokens.
-            price_version: Version of the prices.
-            context_tokens: What the call really added to the context, its answer left out; None: what was expected.
-        """
-        self._settlement = used, input_tokens, output_tokens, price_version
-        if context_tokens is not None:
-            self.added_tokens = context_tokens
-
-    def not_made(self) -> None:
-        """Say that the model never heard of the call, so that it used nothing."""
-        self._settlement = NOTHING, 0, 0, ""
-
-    @property
-    def settlement(self) -> tuple[Amounts, int, int, str] | None:
-        """Used, prompt tokens, completion tokens, version of the price table; None: unknown."""
-        return self._settlement
 
 
 class Handler:
@@ -166,10 +57,21 @@ class Handler:
         self.known_tokens = 0
         self.warnings: list[str] = []
         self.last_model: str | None = None
-        self._assignment, self._meter, self._config = assignment, meter, config
+        self.asked_model = ""
+        self.config = config
+        self._assignment, self._meter = assignment, meter
         self._deadline_s, self._clock = deadline_s, clock
         self._calls_made = 0
         self._stopped: str | None = None
+
+    @property
+    def is_used(self) -> bool:
+        """Whether there is anything that it counted or refused."""
+        return bool(self.asked_model) or self.used.peak_context_tokens > 0
+
+    async def recalled(self, record: ContextRecalled) -> None:
+        """Have it in the log what memory gave, before the model hears of it."""
+        await self._meter.recalled(record)
 
     def stop(self, reason: str) -> None:
         """Refuse every further call: the attempt was revoked or its time is over."""
@@ -185,7 +87,7 @@ class Handler:
     def resume(self, turns: int, context_tokens: int) -> None:
         """Go on where an earlier attempt left off to wait for a subtask: its turns and context count."""
         self.used.turns += max(0, turns)
-        self.used.context_tokens += max(0, context_tokens)
+        self._grow(max(0, context_tokens))
 
     def room(self, model: str, prompt_tokens: int, context_tokens: int) -> tuple[int | None, str]:
         """How long the answer of the next call may be.
@@ -199,7 +101,7 @@ class Handler:
             Tokens, None for any number, and what bounds them: `tokens` (the allowance) or `context`.
         """
         left: list[tuple[int, str]] = []
-        tokens, context = self._assignment.allowance.max_tokens, self._config.context_limit(model)
+        tokens, context = self._assignment.allowance.max_tokens, self.config.context_limit(model)
         if tokens is not None:
             left.append((tokens - self.used.tokens - prompt_tokens, "tokens"))
         if context is not None:
@@ -228,6 +130,7 @@ class Handler:
             LimitReached: Turns or context are used up.
             DeadlinePassed: The time is over, or the attempt was revoked.
         """
+        self.asked_model = model
         at_most = Amounts(at_most.tokens, at_most.time_ms, at_most.cost_micros, max(1, at_most.calls))
         self._refuse(model, at_most, context_tokens)
         call = self._open(model, at_most, context_tokens, max_output_tokens)
@@ -266,7 +169,7 @@ class Handler:
                 raise BudgetRefused(
                     f"{name}: {used} of {limit} used, the call to {model} may need {most}; it was not made"
                 )
-        turns = self._config.max_turns
+        turns = self.config.max_turns
         if turns is not None and self.used.turns >= turns:
             raise LimitReached("turns", self.used.turns, turns)
         self._check_context(model, context_tokens)
@@ -283,7 +186,7 @@ class Handler:
                 yield name, so_far, most, limit
 
     def _check_context(self, model: str, tokens: int) -> None:
-        limit = self._config.context_limit(model)
+        limit = self.config.context_limit(model)
         if limit is not None and self.used.context_tokens + tokens > limit:
             raise LimitReached("context", self.used.context_tokens, limit)
 
@@ -319,6 +222,7 @@ class Handler:
             self.known_tokens += used.tokens - call.streamed_tokens
             if used.calls:
                 self.last_model = call.model
+                self.used.last_turn_at_ms = time.time_ns() // 1_000_000
                 self.used.context_tokens += call.added_tokens - call.context_tokens
             else:
                 self.used.turns -= 1
@@ -344,9 +248,9 @@ class Handler:
 
     def _warn(self, model: str) -> None:
         rows = [(name, used, limit) for name, used, _, limit in self._budget(NOTHING)]
-        if self._config.max_turns is not None:
-            rows.append(("turns", self.used.turns, self._config.max_turns))
-        context = self._config.context_limit(model)
+        if self.config.max_turns is not None:
+            rows.append(("turns", self.used.turns, self.config.max_turns))
+        context = self.config.context_limit(model)
         if context is not None:
             rows.append(("context", self.used.context_tokens, context))
         for name, used, limit in rows:

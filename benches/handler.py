@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from arms.handler import Handler, HandlerConfig
 from benches._run import bound, options, percentile, report, say
-from octolog.domain.reports import ModelCallIntended, ResourceUsed
+from octolog.domain.reports import ContextRecalled, ModelCallIntended, ResourceUsed
 from octolog.domain.values import Amounts, Limits
 from tests.unit.arms.doubles import assignment
 
@@ -43,6 +43,9 @@ class Counting:
 
     def warned(self, text: str) -> None:
         raise AssertionError(text)
+
+    async def recalled(self, record: ContextRecalled) -> None:
+        self.records += bool(record.context)
 
 
 async def tracked(handler: Handler) -> None:

@@ -64,7 +64,12 @@ FACTS: Final = frozenset(get_args(facts.Fact))
 TOPIC_RECORDS: Final[dict[str, tuple[type[Any], ...]]] = {
     "octolog.contracts": get_args(contract.ContractCommand),
     "octolog.results": (reports.AttemptStarted, reports.AttemptHeartbeat, reports.ExecutionResult),
-    "octolog.resources": (reports.ModelCallIntended, reports.ResourceUsed),
+    "octolog.resources": (
+        reports.ModelCallIntended,
+        reports.ResourceUsed,
+        reports.HandlerMetrics,
+        reports.ContextRecalled,
+    ),
     "octolog.timers": (upkeep.TimerFired,),
     "octolog.tasks": get_args(facts.Fact),
     "octolog.assignments": get_args(assignment.ArmCommand),

@@ -17,6 +17,7 @@ from arms.host.held import Held, Kept, Phase, Place
 from arms.host.meter import AttemptMeter
 from arms.host.outbox import Outbox
 from arms.host.places import Places
+from arms.metrics import metrics_of
 from arms.model import Model
 from arms.outcome import Outcomes
 from arms.work import Work
@@ -160,13 +161,15 @@ class Desk:
             value = await (self.arm.function(work) if self.arm.is_async else self._in_thread(held, work))
         except asyncio.CancelledError:
             if not held.timed_out:
+                if held.phase is Phase.ENDED:  # revoked; a host that stops leaves the attempt to the next
+                    self._tell_metrics(held, asyncio.CancelledError())
                 raise
             late = DeadlinePassed(f"the attempt ran longer than {self._limit_ms(held)} ms")
-            self._end(held, outcomes.of_error(assignment, late, handler, **_times(held)))
+            self._end(held, outcomes.of_error(assignment, late, handler, **_times(held)), late)
         except Exception as error:  # noqa: BLE001 -- an arm may raise anything; its attempt failed, the host lives on
             if not isinstance(error, OctologError):
                 _log.exception("arm %s failed at %s", self.arm.arm_id, assignment.task_id)
-            self._end(held, outcomes.of_error(assignment, error, handler, **_times(held)))
+            self._end(held, outcomes.of_error(assignment, error, handler, **_times(held)), error)
         else:
             self._end(held, outcomes.of(assignment, value, handler, **_times(held)))
 
@@ -194,19 +197,27 @@ class Desk:
         self.running -= 1
         self.dispatch()
 
-    def _end(self, held: Held, result: ExecutionResult) -> None:
+    def _end(self, held: Held, result: ExecutionResult, error: Exception | None = None) -> None:
         if held.phase is not Phase.RUNNING:
             return
         held.phase = Phase.SENDING
+        self._tell_metrics(held, error)
         try:
             self._send(held, result)
-        except Exception as error:  # noqa: BLE001 -- a field of the answer is of a type that no schema takes
+        except Exception as odd:  # noqa: BLE001 -- a field of the answer is of a type that no schema takes
             handler = held.handler
             assert handler is not None, "a result without a run"  # noqa: S101
-            fault = Fail(f"the result cannot be written: {error}", "INVALID_OUTPUT")
+            fault = Fail(f"the result cannot be written: {odd}", "INVALID_OUTPUT")
             result = self._outcomes.of_error(held.assignment, fault, handler, **_times(held))
             self._send(held, result)
         self._kept.put(result)
+
+    def _tell_metrics(self, held: Held, error: BaseException | None) -> None:
+        handler = held.handler
+        if handler is not None and handler.is_used:
+            AttemptMeter(held.assignment, self._outbox, held).ended(
+                metrics_of(held.assignment, handler, error)
+            )
 
     def _send(self, held: Held, result: ExecutionResult) -> None:
         def arrived() -> None:

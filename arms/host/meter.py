@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 from arms import topics
 from arms.host.held import Held
 from arms.host.outbox import Outbox
 from octolog.domain.assignment import AttemptAssignment
-from octolog.domain.reports import ModelCallIntended, ResourceUsed
+from octolog.domain.reports import ContextRecalled, HandlerMetrics, ModelCallIntended, ResourceUsed
 
 __all__ = ["AttemptMeter"]
 
 _log: Final = logging.getLogger(__name__)
+_Report: TypeAlias = ModelCallIntended | ResourceUsed | HandlerMetrics | ContextRecalled
 
 
 class AttemptMeter:
@@ -25,35 +27,42 @@ class AttemptMeter:
 
     async def intended(self, record: ModelCallIntended) -> None:
         """Return once the announcement is in the log."""
+        await self._logged(record, f"{record.attempt_id}:call:{record.call_number}:intended")
+
+    async def recalled(self, record: ContextRecalled) -> None:
+        """Return once it is in the log what memory gave."""
+        await self._logged(record, f"{record.attempt_id}:recalled")
+
+    def used(self, record: ResourceUsed) -> None:
+        """Report what a call used."""
+        self._send(record, f"{record.attempt_id}:call:{record.call_number}:used")
+
+    def ended(self, record: HandlerMetrics) -> None:
+        """Report what the handler counted."""
+        self._send(record, f"{record.attempt_id}:handler")
+
+    def warned(self, text: str) -> None:
+        """Log it, and say it with the next heartbeat."""
+        _log.warning("%s %s: %s", self._assignment.arm_id, self._assignment.attempt_id, text)
+        self._held.note = text
+
+    async def _logged(self, record: _Report, event_id: str) -> None:
         there: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def arrived() -> None:
             if not there.done():
                 there.set_result(None)
 
-        self._outbox.send(
-            topics.RESOURCES,
-            record.root_task_id,
-            record,
-            event_id=f"{record.attempt_id}:call:{record.call_number}:intended",
-            source=record.arm_id,
-            trace=self._held.trace,
-            then=arrived,
-        )
+        self._send(record, event_id, arrived)
         await there
 
-    def used(self, record: ResourceUsed) -> None:
-        """Report what a call used."""
+    def _send(self, record: _Report, event_id: str, then: Callable[[], None] | None = None) -> None:
         self._outbox.send(
             topics.RESOURCES,
             record.root_task_id,
             record,
-            event_id=f"{record.attempt_id}:call:{record.call_number}:used",
+            event_id=event_id,
             source=record.arm_id,
             trace=self._held.trace,
+            then=then,
         )
-
-    def warned(self, text: str) -> None:
-        """Log it, and say it with the next heartbeat."""
-        _log.warning("%s %s: %s", self._assignment.arm_id, self._assignment.attempt_id, text)
-        self._held.note = text

@@ -11,11 +11,14 @@ from octolog.domain.ids import ArmId, AttemptId, TaskId
 from octolog.domain.reports import (
     AttemptHeartbeat,
     AttemptStarted,
+    ContextRecalled,
     ExecutionResult,
+    HandlerMetrics,
     ModelCallIntended,
     ResourceUsed,
     ResultStatus,
 )
+from octolog.domain.tasksystem import ResourceLimits, ResourceMetrics
 from octolog.domain.values import NO_LIMITS, NOTHING, Provenance
 from schemas.codec import Codec
 
@@ -36,6 +39,8 @@ def warm(codec: Codec, arm: Arm) -> None:
         ExecutionResult(*own, ResultStatus.SUCCESS, "", 1.0, 0, 0, provenance),
         ModelCallIntended(*own, 1, "", NOTHING),
         ResourceUsed(*own, 1, "", NOTHING),
+        HandlerMetrics(*own, "", ResourceLimits(0, 0), ResourceMetrics(0, 0, None, 0, 0, 0)),
+        ContextRecalled(*own, False, ""),  # noqa: FBT003 -- one of each
         ArmRegistered(arm.capability, ""),
         ArmHeartbeat(arm_id, "", 0, 0),
         ArmHealthChanged(arm_id, Health.UNAVAILABLE, Health.HEALTHY, ""),

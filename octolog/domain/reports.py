@@ -9,6 +9,7 @@ from typing import ClassVar, TypeAlias
 from octolog.domain.contract import Step
 from octolog.domain.ids import ArmId, AttemptId, TaskId
 from octolog.domain.operators import Operator, SubtaskRequest
+from octolog.domain.tasksystem import ResourceLimits, ResourceMetrics
 from octolog.domain.values import Amounts, BlobRef, Provenance, TaskError
 
 
@@ -87,6 +88,7 @@ class ExecutionResult:
         operators: The program that a decomposition gives, flat, in document order.
         subtask: What the arm wants done before it goes on; the same task then gets another attempt.
         continuation_json: With `subtask`: what the arm wants to find again then, canonical JSON object.
+        question: What a person must approve before the arm goes on; the task then gets another attempt.
     """
 
     schema_name: ClassVar[str] = "octolog.result.ExecutionResult"
@@ -109,6 +111,7 @@ class ExecutionResult:
     operators: tuple[Operator, ...] = ()
     subtask: SubtaskRequest | None = None
     continuation_json: str = "{}"
+    question: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,4 +168,85 @@ class ResourceUsed:
     price_version: str = ""
 
 
-ArmReport: TypeAlias = AttemptStarted | AttemptHeartbeat | ExecutionResult | ModelCallIntended | ResourceUsed
+@dataclass(frozen=True, slots=True)
+class HandlerMetrics:
+    """What an attempt's handler counted (seed B): written with its result, where a conversation was begun.
+
+    Attributes:
+        root_task_id: The tree.
+        task_id: The task.
+        attempt_id: The attempt.
+        arm_id: The arm.
+        model: Model asked last; empty: none was.
+        limits: What held; 0 turns or 0 tokens of context: no limit.
+        metrics: Turns and context at the end, with their limits and the peak; limits as in `limits`.
+        warnings: One for each resource that came near its limit, in order.
+        stopped_by: What ended the conversation before its end: `turns`, `context`, `output`, `budget`, `timeout` or
+            `revoked`; empty: nothing did.
+    """
+
+    schema_name: ClassVar[str] = "octolog.resource.HandlerMetrics"
+    root_task_id: TaskId
+    task_id: TaskId
+    attempt_id: AttemptId
+    arm_id: ArmId
+    model: str
+    limits: ResourceLimits
+    metrics: ResourceMetrics
+    warnings: tuple[str, ...] = ()
+    stopped_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecalledMemory:
+    """A memory that an attempt was given.
+
+    Attributes:
+        memory_id: Which.
+        partition: Of `octolog.memory`.
+        recorded_at: The offset there of what it said.
+        similarity: Cosine to what was asked, -1.0 to 1.0; None: found by its words alone.
+    """
+
+    schema_name: ClassVar[str] = "octolog.resource.RecalledMemory"
+    memory_id: str
+    partition: int
+    recorded_at: int
+    similarity: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContextRecalled:
+    """What semantic memory gave an attempt, by its context mode; in the log before a model hears of it.
+
+    Attributes:
+        root_task_id: The tree.
+        task_id: The task.
+        attempt_id: The attempt.
+        arm_id: The arm.
+        with_history: True: asked with what earlier steps gave; False: with the task's own words alone.
+        context: The text that the attempt was given; empty: memory had nothing that bears on it.
+        truncated: True when more was found than the text may hold.
+        memories: Where the text comes from, the most relevant first.
+    """
+
+    schema_name: ClassVar[str] = "octolog.resource.ContextRecalled"
+    root_task_id: TaskId
+    task_id: TaskId
+    attempt_id: AttemptId
+    arm_id: ArmId
+    with_history: bool
+    context: str
+    truncated: bool = False
+    memories: tuple[RecalledMemory, ...] = ()
+
+
+ArmReport: TypeAlias = (
+    AttemptStarted
+    | AttemptHeartbeat
+    | ExecutionResult
+    | ModelCallIntended
+    | ResourceUsed
+    | HandlerMetrics
+    | ContextRecalled
+)

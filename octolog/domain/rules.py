@@ -38,7 +38,15 @@ from octolog.domain.contract import (
 from octolog.domain.errors import InvalidContract
 from octolog.domain.evaluator.legal import check_program
 from octolog.domain.ids import MAX_TASK_ID_LENGTH, TaskId, is_arm_id, is_step_id, step_task_id
-from octolog.domain.reports import ArmReport, ExecutionResult, ModelCallIntended, ResourceUsed, ResultStatus
+from octolog.domain.reports import (
+    ArmReport,
+    ContextRecalled,
+    ExecutionResult,
+    HandlerMetrics,
+    ModelCallIntended,
+    ResourceUsed,
+    ResultStatus,
+)
 from octolog.domain.values import Amounts
 
 MAX_DEPTH: Final = 5
@@ -48,6 +56,9 @@ MAX_WHO_CHARS: Final = 255
 MAX_REASON_CHARS: Final = 2_000
 MAX_METERED: Final = 2**40
 """Most that one report may meter; sums of a tree stay within the 64 bits that a record has for them."""
+
+MAX_RECALLED_CHARS: Final = 16_384
+"""Most that an attempt is given from memory, in characters."""
 
 MAX_ARM_NAME_CHARS: Final = 100
 MAX_DESCRIPTION_CHARS: Final = 500
@@ -168,6 +179,11 @@ def check_report(report: ArmReport) -> None:
     elif isinstance(report, ResourceUsed):
         _amounts("used", report.used)
         check_between("call_number", report.call_number, 1, 1_000_000, "INVALID_REPORT")
+    elif isinstance(report, HandlerMetrics):
+        _check_metrics(report)
+    elif isinstance(report, ContextRecalled) and len(report.context) > MAX_RECALLED_CHARS:
+        chars = f"{len(report.context)} characters; at most {MAX_RECALLED_CHARS}"
+        raise InvalidContract("INVALID_REPORT", "context", chars)
 
 
 def _check_result(result: ExecutionResult) -> None:
@@ -187,6 +203,13 @@ def _check_result(result: ExecutionResult) -> None:
         raise InvalidContract(code, "provenance.command_hash", "is not 64 lowercase hex digits")
     if len(result.output) > MAX_JSON_BYTES:
         raise InvalidContract(code, "output", f"{len(result.output)} characters; put it in the blob store")
+
+
+def _check_metrics(report: HandlerMetrics) -> None:
+    for name in ("turns_used", "turns_limit", "context_used", "context_limit", "context_peak"):
+        check_between(f"metrics.{name}", getattr(report.metrics, name), 0, MAX_METERED, "INVALID_REPORT")
+    if report.metrics.context_peak < report.metrics.context_used:
+        raise InvalidContract("INVALID_REPORT", "metrics.context_peak", "is below what was used at the end")
 
 
 def check_capability(capability: ArmCapability) -> None:

@@ -17,7 +17,7 @@ from octolog.domain.errors import InvalidContract, LogCorrupted
 from octolog.domain.facts import Fact
 from octolog.domain.ids import TaskId
 from octolog.domain.registry import Registry
-from octolog.domain.reports import ModelCallIntended, ResourceUsed
+from octolog.domain.reports import ContextRecalled, HandlerMetrics, ModelCallIntended, ResourceUsed
 from octolog.domain.shard import DEFAULT_LEASE_MS, DEFAULT_WINDOW, ClosedTree, Input, OpenTree, Shard
 from octolog.domain.upkeep import TimerFired, TimerKind
 from octolog.testing.arms import ArmsTopic
@@ -272,6 +272,6 @@ def _hash(fact: Fact, link: Link) -> bytes:
 def _topic(command: Input) -> str:
     if isinstance(command, TimerFired):
         return TIMERS
-    if isinstance(command, ModelCallIntended | ResourceUsed):
+    if isinstance(command, ModelCallIntended | ResourceUsed | HandlerMetrics | ContextRecalled):
         return RESOURCES
     return RESULTS if hasattr(command, "attempt_id") else CONTRACTS

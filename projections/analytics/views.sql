@@ -202,6 +202,15 @@ SELECT 'TASK', link_root_task_id, link_seq, happened_at, task_id, NULL, NULL, co
 UNION ALL
 SELECT 'REQUEST', link_root_task_id, link_seq, happened_at, task_id, NULL, NULL, code, category, message FROM request_rejected;
 
+-- What each attempt's handler counted; null: no limit.
+CREATE VIEW handlers AS
+SELECT root_task_id, task_id, attempt_id, arm_id, nullif(model, '') AS model,
+       metrics_turns_used AS turns, nullif(metrics_turns_limit, 0) AS turns_limit, metrics_last_turn_at AS last_turn_at,
+       metrics_context_used AS context_tokens, nullif(metrics_context_limit, 0) AS context_limit,
+       metrics_context_peak AS context_peak, metrics_context_peak / nullif(metrics_context_limit, 0) AS context_peak_share,
+       limits_timeout_ms AS timeout_ms, warnings, nullif(stopped_by, '') AS stopped_by, log_timestamp AS reported_at
+FROM handler_metrics;
+
 CREATE VIEW dead_letters AS
 SELECT log_timestamp AS refused_at, log_offset AS dead_letter_offset, source_topic, source_partition, source_offset,
        source_timestamp AS source_at, consumer, error, reason, octet_length(value) AS size_bytes, key, value, headers_json

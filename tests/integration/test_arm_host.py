@@ -39,6 +39,7 @@ from octolog.domain.reports import (
     AttemptHeartbeat,
     AttemptStarted,
     ExecutionResult,
+    HandlerMetrics,
     ModelCallIntended,
     ResourceUsed,
     ResultStatus,
@@ -268,6 +269,7 @@ def test_an_assignment_written_in_a_transaction_gets_a_result_with_provenance(
     assert (result.attempt_id, result.root_task_id) == (given.attempt_id, given.root_task_id)
     assert result.provenance.output_hash is not None
     assert len(result.provenance.command_hash) == 64
+    assert driver.of(HandlerMetrics) == [], "who converses with no model has nothing to tell of it"
     registered = {r.capability.arm_id for r in driver.of(ArmRegistered)}
     assert registered == {a.arm_id for a in arms_for(driver.suffix)}
 
@@ -294,6 +296,9 @@ def test_model_calls_are_announced_and_settled_in_the_log_and_a_refused_one_is_n
     ], key=str)  # fmt: skip
     codes = {r.attempt_id: (r.error_code, r.tokens_used) for r in driver.results()}
     assert codes == {rich.attempt_id: (None, 7), poor.attempt_id: ("BUDGET_EXCEEDED", 7)}
+    driver.until(lambda: len(driver.of(HandlerMetrics)) == 2)
+    told = {r.attempt_id: (r.metrics.turns_used, r.model, r.stopped_by) for r in driver.of(HandlerMetrics)}
+    assert told == {rich.attempt_id: (2, "m", ""), poor.attempt_id: (1, "m", "budget")}
 
 
 @pytest.mark.slow

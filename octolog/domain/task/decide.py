@@ -26,7 +26,9 @@ from octolog.domain.ids import TaskId, step_task_id
 from octolog.domain.reports import (
     AttemptHeartbeat,
     AttemptStarted,
+    ContextRecalled,
     ExecutionResult,
+    HandlerMetrics,
     ModelCallIntended,
     ResourceUsed,
 )
@@ -61,6 +63,8 @@ def decide(tree: Tree, command: TreeCommand, at_ms: int) -> Iterator[f.Fact]:
             yield from attempts.on_sign_of_life(tree, command, at_ms)
         case ModelCallIntended() | ResourceUsed():
             yield from attempts.on_usage(tree, command, at_ms)
+        case HandlerMetrics() | ContextRecalled():
+            pass  # told for the record: nothing is decided by it
         case TimerFired():
             yield from attempts.on_timer(tree, command, at_ms)
         case DeferRouting(task_id=task_id, reason=reason):

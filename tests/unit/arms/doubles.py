@@ -7,7 +7,7 @@ from typing import Any
 
 from octolog.domain.assignment import AttemptAssignment, StepInput
 from octolog.domain.ids import ArmId, AttemptId, TaskId
-from octolog.domain.reports import ModelCallIntended, ResourceUsed
+from octolog.domain.reports import ContextRecalled, ModelCallIntended, ResourceUsed
 from octolog.domain.values import NO_LIMITS
 
 
@@ -17,6 +17,7 @@ class RecordingMeter:
     def __init__(self) -> None:
         self.records: list[ModelCallIntended | ResourceUsed] = []
         self.warnings: list[str] = []
+        self.recollections: list[ContextRecalled] = []
 
     async def intended(self, record: ModelCallIntended) -> None:
         self.records.append(record)
@@ -26,6 +27,9 @@ class RecordingMeter:
 
     def warned(self, text: str) -> None:
         self.warnings.append(text)
+
+    async def recalled(self, record: ContextRecalled) -> None:
+        self.recollections.append(record)
 
 
 def assignment(**fields: Any) -> AttemptAssignment:

@@ -39,8 +39,8 @@ NEITHER = {
     "peaks", "policy", "previous_key_id", "price_version", "program_id", "public_key", "reason",
     "recovery_task_id", "registered_by", "replaces", "required_capabilities", "resource",
     "retired_by", "root_task_id", "routing_policy", "security_policy", "sha256", "signature",
-    "source_topic", "status", "step_id", "subject", "subtask_task_id", "superseded_by", "tags",
-    "task_id", "tests_passed", "topic", "type", "variable", "version", "xml"
+    "source_topic", "status", "step_id", "stopped_by", "subject", "subtask_task_id", "superseded_by", "tags",
+    "task_id", "tests_passed", "topic", "type", "variable", "version", "warnings", "xml"
 }
 # fmt: on
 """Text that names no person: ids, names of machines and settings, digests. A new field joins them, or is marked."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol, TypeAlias
+
+from octolog.domain.values import BlobRef
 
 
 class LogRecord(NamedTuple):
@@ -111,6 +114,40 @@ class DeadLetterSink(Protocol):
 
     def refuse(self, record: LogRecord, reason: str, error: str) -> None:
         """Keep the untouched bytes with the reason."""
+
+
+class BlobStore(Protocol):
+    """Keeps large values; a blob's name is the SHA-256 of its bytes, so that who reads it can tell it is the one."""
+
+    max_bytes: int
+
+    def put(self, data: bytes, media_type: str = "application/json") -> BlobRef:
+        """Keep a value; when this returns, it is there for good. The same value twice is kept once.
+
+        Raises:
+            BlobTooLarge: It is longer than `max_bytes`.
+            StoreUnavailable: The store does not answer; a repeat goes on where this ended.
+        """
+        ...
+
+    def put_file(self, path: Path, media_type: str) -> BlobRef:
+        """Keep a file's content, read piece by piece; raises as `put`, and Refused for a file that cannot be read."""
+        ...
+
+    def read(self, ref: BlobRef) -> bytes:
+        """A whole value, checked.
+
+        Raises:
+            BlobMissing: The store has no such blob.
+            BlobChanged: What the store has is not what the record refers to.
+            BlobTooLarge: It is longer than `max_bytes`.
+            StoreUnavailable: The store does not answer.
+        """
+        ...
+
+    def chunks(self, ref: BlobRef) -> Iterator[bytes]:
+        """A value piece by piece; raises as `read`, BlobChanged possibly after the last piece: hold it until then."""
+        ...
 
 
 Progress: TypeAlias = Callable[[int, int], None]

@@ -8,13 +8,16 @@ OctologError                 retryable: can the same call succeed later?
 │   └── IncompatibleSchema   a schema change that old readers or writers cannot live with
 ├── SettingsError            the configuration cannot work; says what to set
 ├── NotFound                 the thing asked for is not in the log
+│   └── BlobMissing          a record refers to a blob that the store does not have
 ├── Refused                  understood, and the answer is no
-│   └── BudgetRefused        a model call that would pass its allowance; it is never made
+│   ├── BudgetRefused        a model call that would pass its allowance; it is never made
+│   └── BlobTooLarge         a value longer than the blob store takes
 ├── Unavailable              a service is away; trying again can help (retryable)
 │   ├── BrokerUnavailable    Kafka does not answer
 │   └── StoreUnavailable     DuckDB, Qdrant, Redis or a blob store does not answer
 ├── Fenced                   another worker took over; step down quietly
 └── LogCorrupted             the log contradicts itself; names the first difference
+    └── BlobChanged          a blob is not what its record refers to
 ```
 """
 
@@ -65,12 +68,20 @@ class NotFound(OctologError):
     """The thing asked for is not in the log."""
 
 
+class BlobMissing(NotFound):
+    """A record refers to a blob that the store does not have."""
+
+
 class Refused(OctologError):
     """Understood, and the answer is no."""
 
 
 class BudgetRefused(Refused):
     """A model call that would pass the attempt's allowance; it is never made."""
+
+
+class BlobTooLarge(Refused):
+    """A value is longer than the blob store takes."""
 
 
 class Unavailable(OctologError):
@@ -93,3 +104,7 @@ class Fenced(OctologError):
 
 class LogCorrupted(OctologError):
     """The log contradicts itself; the message names the first difference."""
+
+
+class BlobChanged(LogCorrupted):
+    """A blob is not what its record refers to: edited, torn, or another one."""

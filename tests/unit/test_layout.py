@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 
 ROOT: Final = Path(__file__).parents[2]
-PACKAGES: Final = ("octolog", "schemas", "streams", "projections", "arms", "deploy")
+PACKAGES: Final = ("octolog", "schemas", "streams", "projections", "arms", "blobs", "deploy")
 SOURCES: Final = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
 DOMAIN: Final = [path for path in SOURCES if path.is_relative_to(ROOT / "octolog" / "domain")]
 

@@ -77,6 +77,18 @@ class Handler:
         """Refuse every further call: the attempt was revoked or its time is over."""
         self._stopped = reason
 
+    @property
+    def remaining_s(self) -> float | None:
+        """Seconds the attempt still has; None: any number. Nothing is left of one that was stopped."""
+        if self._stopped is not None:
+            return 0.0
+        return None if self._deadline_s is None else max(0.0, self._deadline_s - self._clock())
+
+    @property
+    def stopped(self) -> str | None:
+        """Why the attempt was stopped: revoked, or its time is over; None: it was not."""
+        return self._stopped
+
     def check_time(self) -> None:
         """Raise DeadlinePassed when the attempt has no time left."""
         if self._stopped is not None:

@@ -159,13 +159,21 @@ def _leaf(block: pl.DataFrame, leaf: Column) -> pl.Series:
         # A number without a symbol is an error here, as it is to the codec.
         return pl.Series(leaf.symbols, dtype=pl.String).gather(series.cast(pl.UInt32))
     if leaf.item_symbols:
-        item = pl.element().struct
-        named = [
-            item.field(name).replace_strict(dict(enumerate(symbols)), return_dtype=pl.String)
-            for name, symbols in leaf.item_symbols
-        ]
-        return series.list.eval(item.with_fields(named))
+        item = pl.element()
+        for path, symbols in leaf.item_symbols:
+            item = _named(item, path, symbols)
+        return series.list.eval(item)
     return series.cast(pl.Datetime("ms")) if leaf.timestamp else series
+
+
+def _named(record: pl.Expr, path: tuple[str, ...], symbols: tuple[str, ...]) -> pl.Expr:
+    """A record whose enum at `path` has its symbol instead of its number; a nullable record on the way may be null."""
+    inner = record.struct.field(path[0])
+    if len(path) == 1:
+        found = inner.replace_strict(dict(enumerate(symbols)), return_dtype=pl.String)
+    else:
+        found = pl.when(inner.is_not_null()).then(_named(inner, path[1:], symbols)).otherwise(None)
+    return record.struct.with_fields(found.alias(path[0]))
 
 
 def _log_columns(records: Sequence[LogRecord]) -> list[pl.Series]:

@@ -101,7 +101,7 @@ def quoted(name: str) -> str:
 
 
 def literal(value: object) -> str:
-    """A scalar or an empty list as SQL.
+    """A scalar or a list of scalars as SQL.
 
     Raises:
         TypeError: For anything else.
@@ -113,8 +113,8 @@ def literal(value: object) -> str:
     if isinstance(value, str):
         escaped = value.replace("'", "''")
         return f"'{escaped}'"
-    if value == []:
-        return "[]"
+    if isinstance(value, list):
+        return f"[{', '.join(map(literal, value))}]"
     raise TypeError(f"no SQL literal for {value!r}")
 
 
@@ -133,19 +133,23 @@ def _default(leaf: Column) -> str:
 
 
 def _sql_type(leaf: Column) -> str:
-    return "TIMESTAMP" if leaf.timestamp else _of(leaf.type, {name for name, _ in leaf.item_symbols})
+    return "TIMESTAMP" if leaf.timestamp else _of(leaf.type, {path for path, _ in leaf.item_symbols})
 
 
-def _of(avro: AvroType | list[Any], enums: AbstractSet[str] = frozenset()) -> str:
+def _of(
+    avro: AvroType | list[Any], enums: AbstractSet[tuple[str, ...]] = frozenset(), at: tuple[str, ...] = ()
+) -> str:
     if isinstance(avro, list):
-        return _of(avro[1])
+        return _of(avro[1], enums, at)
+    if at in enums:
+        return "VARCHAR"
     if isinstance(avro, str):
         return _SQL_TYPES[avro]
     if avro["type"] == "array":
-        return f"{_of(avro['items'], enums)}[]"
+        return f"{_of(avro['items'], enums, at)}[]"
     if avro["type"] == "record":
         fields = (
-            f"{quoted(field['name'])} {'VARCHAR' if field['name'] in enums else _of(field['type'])}"
+            f"{quoted(field['name'])} {_of(field['type'], enums, (*at, field['name']))}"
             for field in avro["fields"]
         )
         return f"STRUCT({', '.join(fields)})"

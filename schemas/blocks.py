@@ -43,7 +43,8 @@ class Column:
         type: Its Avro type: the name of a primitive, or an array of primitives or of flat records.
         timestamp: True for milliseconds since the epoch.
         symbols: An enum's symbols in the order of their numbers; else None.
-        item_symbols: For a list of records: its fields that are enums, with their symbols.
+        item_symbols: For a list of records: the paths of its fields that are enums, with their symbols; a path leads
+            through nullable records.
         default: The value of a record whose writer did not know the field; None where there is none.
     """
 
@@ -52,7 +53,7 @@ class Column:
     type: AvroType
     timestamp: bool = False
     symbols: tuple[str, ...] | None = None
-    item_symbols: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    item_symbols: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = ()
     default: Any = None
 
 
@@ -162,7 +163,7 @@ class _Flattener:
 
     def _items(
         self, schema: dict[str, Any], name: str
-    ) -> tuple[Any, tuple[tuple[str, tuple[str, ...]], ...]]:
+    ) -> tuple[Any, tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]]:
         items = self._known(schema["items"])
         if _kind(items) in _PRIMITIVES:
             return _kind(items), ()
@@ -170,12 +171,11 @@ class _Flattener:
             raise IncompatibleSchema(f"{name} is a list of {_kind(items)}; it cannot be read in columns")
         inner = list(self.fields(items, (), ""))
         symbols = []
-        for field, leaves in inner:
-            for leaf in leaves:
-                if leaf.item_symbols or (leaf.symbols is not None and field["type"] != "int"):
-                    raise IncompatibleSchema(f"{name} nests an enum too deep; it cannot be read in columns")
-                if leaf.symbols is not None:
-                    symbols.append((leaf.name, leaf.symbols))
+        for leaf in (leaf for _, leaves in inner for leaf in leaves):
+            if leaf.item_symbols:
+                raise IncompatibleSchema(f"{name} nests an enum too deep; it cannot be read in columns")
+            if leaf.symbols is not None:
+                symbols.append((leaf.path, leaf.symbols))
         return self._record([field for field, _ in inner]), tuple(symbols)
 
     def _record(self, fields: list[dict[str, Any]]) -> dict[str, Any]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import get_args
 
-from octolog.domain.arm import ArmHealthChanged, ArmHeartbeat, ArmRegistered, ArmRetired
+from octolog.domain.arm import ArmEvent
 from octolog.domain.errors import UndecodableRecord
 from octolog.domain.ids import ArmId
 from octolog.domain.registry import Registry, evolve_registry
 from octolog.ports import LogRecord
 from schemas.codec import Codec
 
-_EVENTS = (ArmRegistered, ArmHeartbeat, ArmHealthChanged, ArmRetired)
+_EVENTS = get_args(ArmEvent)
 
 
 class RegistryTable:
@@ -33,7 +35,7 @@ class RegistryTable:
         self.registry = Registry()
 
     def apply(self, records: list[LogRecord]) -> bool:
-        """Fold records in offset order; True when an arm changed, not only its heartbeat.
+        """Fold records in offset order; True when something changed that routing reads.
 
         What was folded before is passed over. So when `on_new_arm` fails, the same records may be given again.
         """
@@ -47,9 +49,9 @@ class RegistryTable:
                     raise UndecodableRecord(f"a {type(event).__name__} does not belong in {record.topic}")
             except UndecodableRecord as error:
                 self._on_unusable(record, error)
-                self.registry = Registry(self.registry.arms, record.offset + 1)
+                self.registry = replace(self.registry, offset=record.offset + 1)
                 continue
-            evolved = evolve_registry(self.registry, event, record.offset)
+            evolved = evolve_registry(self.registry, event, record.offset, record.timestamp_ms)
             for arm_id in evolved.arms.keys() - self.registry.arms.keys():
                 self._on_new_arm(arm_id)
             self.registry = evolved

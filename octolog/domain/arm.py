@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, TypeAlias
 
-from octolog.domain.ids import ArmId
+from octolog.domain.ids import ArmId, AttemptId, TaskId
 from octolog.domain.values import DEFAULT_RETRY, RetryPolicy
 
 
@@ -17,6 +17,15 @@ class Health(StrEnum):
     HEALTHY = "HEALTHY"
     DEGRADED = "DEGRADED"
     UNAVAILABLE = "UNAVAILABLE"
+
+
+class BreakerState(StrEnum):
+    """Whether an arm gets attempts, by how its last ones went."""
+
+    UNKNOWN = "UNKNOWN"
+    CLOSED = "CLOSED"
+    OPEN = "OPEN"
+    HALF_OPEN = "HALF_OPEN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +47,9 @@ class ArmCapability:
         version: The arm's own version.
         max_concurrent_tasks: Attempts the arm works on at once.
         success_rate: Prior for routing, 0.0 to 1.0, until results speak.
+        breaker_failures: Failures in a row that open the circuit breaker; 0: it has none.
+        breaker_reset_ms: How long it stays open before probes are sent, milliseconds.
+        breaker_probes: Probes in a row that must succeed to close it.
     """
 
     schema_name: ClassVar[str] = "octolog.arm.ArmCapability"
@@ -55,6 +67,9 @@ class ArmCapability:
     version: str = "0"
     max_concurrent_tasks: int = 10
     success_rate: float = 1.0
+    breaker_failures: int = 5
+    breaker_reset_ms: int = 60_000
+    breaker_probes: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,4 +138,58 @@ class ArmRetired:
     retired_by: str
 
 
-ArmEvent: TypeAlias = ArmRegistered | ArmHeartbeat | ArmHealthChanged | ArmRetired
+@dataclass(frozen=True, slots=True)
+class ArmCallCounted:
+    """An attempt's end counts for its arm's circuit breaker. Written with the fact that ended the attempt.
+
+    Failures always; successes only while failures of the arm are known.
+
+    Attributes:
+        arm_id: The arm.
+        root_task_id: The tree.
+        attempt_id: The attempt.
+        partition: Partition of the fact that ended it.
+        position: Number of that fact in its partition.
+        failed: True when the arm is at fault, False when it answered as it should.
+        error_code: Upper snake case; empty for a success.
+        assigned_ms: When the attempt was assigned, milliseconds since the epoch.
+        at_ms: When it ended, by the broker's clock.
+    """
+
+    schema_name: ClassVar[str] = "octolog.arm.ArmCallCounted"
+    arm_id: ArmId
+    root_task_id: TaskId
+    attempt_id: AttemptId
+    partition: int
+    position: int
+    failed: bool
+    error_code: str
+    assigned_ms: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ArmBreakerChanged:
+    """An arm's circuit breaker is in another state than before.
+
+    OPEN and CLOSED follow from counted calls and are said for those who read; HALF_OPEN says that the time came.
+
+    Attributes:
+        arm_id: The arm.
+        state: The new state.
+        before: The old one.
+        cause_offset: The registry fact that decided it; for HALF_OPEN the one that had opened it.
+        reason: What was seen.
+    """
+
+    schema_name: ClassVar[str] = "octolog.arm.ArmBreakerChanged"
+    arm_id: ArmId
+    state: BreakerState
+    before: BreakerState
+    cause_offset: int
+    reason: str
+
+
+ArmEvent: TypeAlias = (
+    ArmRegistered | ArmHeartbeat | ArmHealthChanged | ArmRetired | ArmCallCounted | ArmBreakerChanged
+)

@@ -6,14 +6,18 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from octolog.domain.arm import (
+    ArmBreakerChanged,
+    ArmCallCounted,
     ArmCapability,
     ArmEvent,
     ArmHealthChanged,
     ArmHeartbeat,
     ArmRegistered,
     ArmRetired,
+    BreakerState,
     Health,
 )
+from octolog.domain.breaker import WHOLE, Breaker, after_call, half_open
 from octolog.domain.errors import InvalidContract
 from octolog.domain.ids import ArmId
 from octolog.domain.rules import check_capability
@@ -21,19 +25,21 @@ from octolog.domain.rules import check_capability
 
 @dataclass(frozen=True, slots=True)
 class ArmState:
-    """One arm as the registry knows it.
+    """One arm as routing knows it.
 
     Attributes:
         capability: What it can do.
         health: How it answers; a newly registered arm is taken to be healthy.
         retired: True once it left for good.
         reason: Why the health is what it is.
+        breaker: Whether its circuit breaker lets attempts through.
     """
 
     capability: ArmCapability
     health: Health = Health.HEALTHY
     retired: bool = False
     reason: str = ""
+    breaker: BreakerState = BreakerState.CLOSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +47,25 @@ class Registry:
     """Every arm, as of an offset.
 
     Attributes:
-        arms: By arm id.
+        arms: By arm id; the same object as long as nothing changed that routing reads.
         offset: Registry facts before this offset of `octolog.arms` are folded in.
+        breakers: Circuit breakers that something speaks against, by arm id.
     """
 
     arms: dict[ArmId, ArmState] = field(default_factory=dict[ArmId, ArmState])
     offset: int = 0
+    breakers: dict[ArmId, Breaker] = field(default_factory=dict[ArmId, Breaker])
 
 
-def evolve_registry(registry: Registry, event: ArmEvent, offset: int) -> Registry:
-    """Fold one registry fact; a description out of bounds changes nothing but the offset."""
+def evolve_registry(registry: Registry, event: ArmEvent, offset: int, at_ms: int = 0) -> Registry:
+    """Fold one registry fact; a description out of bounds changes nothing but the offset.
+
+    Args:
+        registry: As it was.
+        event: What happened.
+        offset: The fact's offset in `octolog.arms`.
+        at_ms: The fact's timestamp, milliseconds since the epoch.
+    """
     arms = registry.arms
     match event:
         case ArmRegistered(capability=capability):
@@ -58,15 +73,53 @@ def evolve_registry(registry: Registry, event: ArmEvent, offset: int) -> Registr
                 check_capability(capability)
             except InvalidContract:
                 return replace(registry, offset=offset + 1)
-            arms = {**arms, capability.arm_id: ArmState(capability)}
+            return _registered(registry, capability, offset, at_ms)
         case ArmHealthChanged(arm_id=arm_id, health=health, reason=reason):
             if arm_id in arms:
                 arms = {**arms, arm_id: replace(arms[arm_id], health=health, reason=reason)}
         case ArmRetired(arm_id=arm_id, reason=reason):
             if arm_id in arms:
                 arms = {**arms, arm_id: replace(arms[arm_id], retired=True, reason=reason)}
-        case ArmHeartbeat():
+        case ArmCallCounted(arm_id=arm_id):
+            if arm_id in arms:
+                before = registry.breakers.get(arm_id, WHOLE)
+                after = after_call(before, event, arms[arm_id].capability, offset)
+                return _with_breaker(registry, arm_id, after, offset)
+        case ArmBreakerChanged(arm_id=arm_id, state=BreakerState.HALF_OPEN, reason=reason):
+            if arm_id in registry.breakers:
+                after = half_open(registry.breakers[arm_id], at_ms, offset, reason)
+                return _with_breaker(registry, arm_id, after, offset)
+        case ArmHeartbeat() | ArmBreakerChanged():
             pass
         case _:
             assert_never(event)
-    return Registry(arms, offset + 1)
+    return replace(registry, arms=arms, offset=offset + 1)
+
+
+def _registered(registry: Registry, capability: ArmCapability, offset: int, at_ms: int) -> Registry:
+    """An arm that comes back as it was is worth a probe; one that changed begins anew."""
+    arm_id = capability.arm_id
+    known, breakers = registry.arms.get(arm_id), registry.breakers
+    breaker = breakers.get(arm_id, WHOLE)
+    if known is not None and known.capability == capability and not known.retired:
+        breaker = half_open(breaker, at_ms, offset, "its host registered it again")
+    else:
+        breaker = WHOLE
+    state = ArmState(capability, breaker=breaker.state)
+    return Registry({**registry.arms, arm_id: state}, offset + 1, _breakers(breakers, arm_id, breaker))
+
+
+def _with_breaker(registry: Registry, arm_id: ArmId, after: Breaker, offset: int) -> Registry:
+    arm, arms = registry.arms[arm_id], registry.arms
+    if after.state is not arm.breaker:
+        arms = {**arms, arm_id: replace(arm, breaker=after.state)}
+    return Registry(arms, offset + 1, _breakers(registry.breakers, arm_id, after))
+
+
+def _breakers(breakers: dict[ArmId, Breaker], arm_id: ArmId, after: Breaker) -> dict[ArmId, Breaker]:
+    """The same object when nothing changed; an arm that nothing speaks against is not in it."""
+    before = breakers.get(arm_id, WHOLE)
+    if after is before:
+        return breakers
+    others = {arm: breaker for arm, breaker in breakers.items() if arm != arm_id}
+    return others if after.failures == 0 else {**others, arm_id: after}

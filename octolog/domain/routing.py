@@ -1,22 +1,32 @@
 """Which arm takes a task: a pure function of the registry as of a known offset.
 
-Hard filters first: not retired, the one arm asked for, all tags, healthy, tier cap. Then the policy's order:
-`cost_first` (cheapest tier, then success rate, then id) or `weighted` (the published weights). A dead arm is
-never chosen over a live one, whatever its score. Source: seed A has both orders.
+Hard filters first: not retired, the one arm asked for, all tags, tier cap, healthy, breaker not open. Then the
+policy's order: `cost_first` (cheapest tier, then success rate, then id) or `weighted` (the published weights). A
+dead arm is never chosen over a live one, whatever its score. Source: seed A has both orders.
+
+What does not depend on the task (who can be chosen at all, each arm's score among full matches, the orders) is
+computed once per registry (`RoutingIndex`), so that a decision looks at the arms of one tag alone: benches/routing.py.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
-from octolog.domain.arm import ArmCapability, Health
+from octolog.domain.arm import ArmCapability, BreakerState, Health
 from octolog.domain.facts import Candidate
 from octolog.domain.ids import ArmId
 from octolog.domain.registry import ArmState, Registry
 
+OR_FAIL: Final = "_or_fail"
+"""How the name of a policy ends by which a task that no arm can take fails at once; by the others it waits."""
+
 _MATCH, _AVAILABLE, _SUCCESS, _CHEAP = 0.4, 0.2, 0.3, 0.1
 _USABLE: Final = (Health.HEALTHY, Health.DEGRADED)
+
+_Entry: TypeAlias = tuple[frozenset[str], int, Candidate]
+"""Tags, cost tier, and the arm as routing records it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +37,7 @@ class Requirement:
         assigned_arm: This arm only.
         tags: All of them.
         max_cost_tier: At most this tier.
-        policy: `cost_first` or `weighted`.
+        policy: One of `octolog.domain.rules.ROUTING_POLICIES`.
     """
 
     assigned_arm: ArmId | None
@@ -36,26 +46,62 @@ class Requirement:
     policy: str
 
 
+class _Ranked:
+    """The arms that can be chosen, in one policy's order."""
+
+    def __init__(self, arms: Sequence[ArmState]) -> None:
+        self.all: list[_Entry] = []
+        self.by_tag: dict[str, list[_Entry]] = {}
+        for arm in arms:
+            capability = arm.capability
+            seen = Candidate(capability.arm_id, _points(arm, 1.0), capability.cost_tier)
+            entry = (frozenset(capability.capabilities), capability.cost_tier, seen)
+            self.all.append(entry)
+            for tag in entry[0]:
+                self.by_tag.setdefault(tag, []).append(entry)
+
+
+class RoutingIndex:
+    """Answers many requirements against one registry.
+
+    Args:
+        registry: As of an offset; read, never changed.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._usable = [arm for arm in registry.arms.values() if _state_against(arm) is None]
+        self._ranked: dict[bool, _Ranked] = {}
+
+    def route(self, need: Requirement) -> tuple[Candidate, ...]:
+        """Every arm that can take the task, best first; empty when none can."""
+        weighted = need.policy.startswith("weighted")
+        ranked = self._ranked.get(weighted) or self._rank(weighted=weighted)
+        tags, cap, arm_id = need.tags, need.max_cost_tier, need.assigned_arm
+        pool = min((ranked.by_tag.get(tag, []) for tag in tags), key=len) if tags else ranked.all
+        wanted = frozenset(tags)
+        return tuple(
+            candidate
+            for have, tier, candidate in pool
+            if wanted <= have
+            and (cap is None or tier <= cap)
+            and (arm_id is None or arm_id == candidate.arm_id)
+        )
+
+    def _rank(self, *, weighted: bool) -> _Ranked:
+        order = sorted(self._usable, key=_weighted_order if weighted else _cost_order)
+        ranked = self._ranked[weighted] = _Ranked(order)
+        return ranked
+
+
 def route(need: Requirement, registry: Registry) -> tuple[Candidate, ...]:
     """Every arm that can take the task, best first; empty when none can."""
-    usable = [arm for arm in registry.arms.values() if _reason_against(need, arm) is None]
-    scored = [(arm, score(need, arm)) for arm in usable]
-    if need.policy == "weighted":
-        scored.sort(key=lambda pair: (-pair[1], pair[0].capability.cost_tier, pair[0].capability.arm_id))
-    else:
-        scored.sort(key=lambda pair: _cost_order(pair[0]))
-    return tuple(Candidate(arm.capability.arm_id, points, arm.capability.cost_tier) for arm, points in scored)
+    return RoutingIndex(registry).route(need)
 
 
 def score(need: Requirement, arm: ArmState) -> float:
     """The published weighted score, 0.0 to 1.0, to six places."""
     have = set(arm.capability.capabilities)
-    match = sum(tag in have for tag in need.tags) / len(need.tags) if need.tags else 1.0
-    available = 1.0 if arm.health is Health.HEALTHY else 0.0
-    cheap = 1 - arm.capability.cost_tier / 5
-    return round(
-        _MATCH * match + _AVAILABLE * available + _SUCCESS * arm.capability.success_rate + _CHEAP * cheap, 6
-    )
+    return _points(arm, sum(tag in have for tag in need.tags) / len(need.tags) if need.tags else 1.0)
 
 
 def explain(need: Requirement, registry: Registry) -> str:
@@ -73,9 +119,21 @@ def explain(need: Requirement, registry: Registry) -> str:
     return f"no capable healthy arm for {wanted}; nearest: {nearest.capability.arm_id} {_reason_against(need, nearest)}"
 
 
+def _points(arm: ArmState, match: float) -> float:
+    available = 1.0 if arm.health is Health.HEALTHY else 0.0
+    cheap = 1 - arm.capability.cost_tier / 5
+    return round(
+        _MATCH * match + _AVAILABLE * available + _SUCCESS * arm.capability.success_rate + _CHEAP * cheap, 6
+    )
+
+
 def _cost_order(arm: ArmState) -> tuple[int, bool, float, str]:
     capability = arm.capability
     return capability.cost_tier, arm.health is not Health.HEALTHY, -capability.success_rate, capability.arm_id
+
+
+def _weighted_order(arm: ArmState) -> tuple[float, int, str]:
+    return -_points(arm, 1.0), arm.capability.cost_tier, arm.capability.arm_id
 
 
 def _missing(need: Requirement, capability: ArmCapability) -> int:
@@ -84,8 +142,6 @@ def _missing(need: Requirement, capability: ArmCapability) -> int:
 
 def _reason_against(need: Requirement, arm: ArmState) -> str | None:
     capability = arm.capability
-    if need.assigned_arm is not None and capability.arm_id != need.assigned_arm:
-        return "is not the arm asked for"
     if arm.retired:
         return "is retired"
     missing = [tag for tag in need.tags if tag not in capability.capabilities]
@@ -93,6 +149,15 @@ def _reason_against(need: Requirement, arm: ArmState) -> str | None:
         return f"lacks {', '.join(missing)}"
     if need.max_cost_tier is not None and capability.cost_tier > need.max_cost_tier:
         return f"is of cost tier {capability.cost_tier}, above {need.max_cost_tier}"
+    return _state_against(arm)
+
+
+def _state_against(arm: ArmState) -> str | None:
+    """Why an arm cannot be chosen for any task; None when it can."""
+    if arm.retired:
+        return "is retired"
     if arm.health not in _USABLE:
         return f"is {arm.health.lower()}"
+    if arm.breaker is BreakerState.OPEN:
+        return "has an open circuit breaker"
     return None

@@ -13,6 +13,7 @@ from octolog.domain.arm import ArmCapability
 from octolog.domain.bounds import (
     MAX_JSON_BYTES,
     check_between,
+    check_claim,
     check_criteria,
     check_fraction,
     check_goal,
@@ -27,10 +28,13 @@ from octolog.domain.bounds import (
 )
 from octolog.domain.contract import (
     AmendBudget,
+    ApprovalRule,
     ApproveTask,
     CancelTask,
     ContractCommand,
     DenyTask,
+    ExtendBudget,
+    Orchestration,
     Step,
     SubmitTask,
     TaskContract,
@@ -63,11 +67,19 @@ MAX_RECALLED_CHARS: Final = 16_384
 MAX_ARM_NAME_CHARS: Final = 100
 MAX_DESCRIPTION_CHARS: Final = 500
 MAX_STEPS: Final = 1_000
+MAX_REPAIRS: Final = 2
+"""Most repairs, and most new plans, that a contract may ask for. Source: seed A."""
+
+MAX_APPROVAL_MS: Final = 30 * 24 * 3_600 * 1_000
+"""A month: who has not decided by then will not."""
+
 MAX_PLANNED_STEPS: Final = 10
 MAX_INPUT_CHARS: Final = 2 * 1024 * 1024
 """Outputs of prerequisites that one assignment may carry; well below the largest record."""
 
-ROUTING_POLICIES: Final = ("cost_first", "weighted")
+ROUTING_POLICIES: Final = ("cost_first", "weighted", "cost_first_or_fail", "weighted_or_fail")
+"""How a task's arm is chosen; what to do when there is none: wait, or fail (`octolog.domain.routing`)."""
+
 SECURITY_POLICIES: Final = ("default",)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -85,7 +97,7 @@ def check_command(command: ContractCommand) -> None:
         _check_words(command)
 
 
-def _check_words(command: CancelTask | ApproveTask | DenyTask | AmendBudget) -> None:
+def _check_words(command: CancelTask | ApproveTask | DenyTask | AmendBudget | ExtendBudget) -> None:
     match command:
         case CancelTask(requested_by=who, reason=reason):
             pass
@@ -95,6 +107,10 @@ def _check_words(command: CancelTask | ApproveTask | DenyTask | AmendBudget) -> 
             pass
         case AmendBudget(amended_by=who, reason=reason, limits=limits):
             check_limits("limits", limits)
+        case ExtendBudget(amended_by=who, reason=reason, add=add):
+            check_words("request_id", command.request_id, MAX_WHO_CHARS)
+            for name in ("tokens", "time_ms", "cost_micros", "calls"):
+                check_between(f"add.{name}", getattr(add, name), 0, MAX_METERED, "INVALID_BUDGET")
         case _:
             assert_never(command)
     check_words("requested_by", who, MAX_WHO_CHARS)
@@ -112,6 +128,8 @@ def check_contract(contract: TaskContract) -> None:
     check_limits("budget", contract.budget)
     check_json("constraints", contract.constraints_json)
     check_json("context", contract.context_json)
+    if contract.context_blob is not None:
+        check_claim("context", contract.context_json, contract.context_blob)
     check_criteria("acceptance_criteria", contract.acceptance_criteria)
     check_between("priority", contract.priority, 1, 10, "INVALID_PRIORITY")
     check_routing("", contract.assigned_arm, contract.required_capabilities, contract.max_cost_tier)
@@ -126,17 +144,31 @@ def check_contract(contract: TaskContract) -> None:
             "UNKNOWN_POLICY", "security_policy", f"no policy named {contract.security_policy!r}"
         )
     check_plan("steps", contract.steps, MAX_STEPS, contract.task_id)
+    if contract.approval is not None:
+        check_approval("approval", contract.approval)
+    if contract.orchestration is not None:
+        _check_orchestration(contract, contract.orchestration)
     if contract.operators:
         if contract.steps:
             raise InvalidContract("INVALID_PLAN", "operators", "a contract has steps or operators, not both")
+        if contract.context_blob is not None:
+            raise InvalidContract(
+                "VALIDATION", "context", "a program decides by its context, which must be in the log"
+            )
         check_program("operators", contract.operators, contract.task_id)
 
 
-def check_plan(field: str, steps: tuple[Step, ...], max_steps: int, parent: TaskId | None = None) -> None:
-    """Raise InvalidContract unless the steps are a plan: unique names, prerequisites that stand earlier."""
+def check_plan(
+    field: str,
+    steps: tuple[Step, ...],
+    max_steps: int,
+    parent: TaskId | None = None,
+    done: tuple[str, ...] = (),
+) -> None:
+    """Raise InvalidContract unless the steps are a plan: unique names, prerequisites that stand earlier or are done."""
     if len(steps) > max_steps:
         raise InvalidContract("INVALID_PLAN", field, f"{len(steps)} steps; at most {max_steps}")
-    earlier: set[str] = set()
+    earlier: set[str] = set(done)
     names = {step.step_id for step in steps}
     for index, step in enumerate(steps):
         at = f"{field}[{index}]"
@@ -160,11 +192,38 @@ def check_plan(field: str, steps: tuple[Step, ...], max_steps: int, parent: Task
 def _step_bounds(at: str, step: Step) -> None:
     check_limits(f"{at}.budget", step.budget)
     check_json(f"{at}.context", step.context_json)
+    if step.context_blob is not None:
+        check_claim(f"{at}.context", step.context_json, step.context_blob)
     check_criteria(f"{at}.acceptance_criteria", step.acceptance_criteria)
     if step.priority is not None:
         check_between(f"{at}.priority", step.priority, 1, 10, "INVALID_PRIORITY")
     check_routing(f"{at}.", step.assigned_arm, step.required_capabilities, step.max_cost_tier)
     check_timeout(f"{at}.timeout_ms", step.timeout_ms)
+    if step.approval is not None:
+        check_approval(f"{at}.approval", step.approval)
+
+
+def check_approval(field: str, rule: ApprovalRule) -> None:
+    """Raise InvalidContract when a rule of approval breaks a bound."""
+    if len(rule.question) > MAX_REASON_CHARS:
+        message = f"{len(rule.question)} characters; at most {MAX_REASON_CHARS}"
+        raise InvalidContract("INVALID_APPROVAL", f"{field}.question", message)
+    if rule.timeout_ms is not None:
+        check_between(f"{field}.timeout_ms", rule.timeout_ms, 1, MAX_APPROVAL_MS, "INVALID_APPROVAL")
+
+
+def _check_orchestration(contract: TaskContract, rule: Orchestration) -> None:
+    code = "INVALID_ORCHESTRATION"
+    if contract.operators:
+        raise InvalidContract(
+            code, "orchestration", "a program has its own recovery; give it to a plan or a task"
+        )
+    check_tags("orchestration.judge_capabilities", rule.judge_capabilities, code)
+    check_between("orchestration.max_repairs", rule.max_repairs, 0, MAX_REPAIRS, code)
+    check_between("orchestration.max_replans", rule.max_replans, 0, MAX_REPAIRS, code)
+    check_fraction("orchestration.min_confidence", rule.min_confidence, 0.0, 1.0, code)
+    if rule.approval_timeout_ms is not None:
+        check_between("orchestration.approval_timeout_ms", rule.approval_timeout_ms, 1, MAX_APPROVAL_MS, code)
 
 
 def check_report(report: ArmReport) -> None:
@@ -201,8 +260,14 @@ def _check_result(result: ExecutionResult) -> None:
         raise InvalidContract(code, "provenance.arm_id", f"differs from arm_id {result.arm_id!r}")
     if _SHA256.fullmatch(result.provenance.command_hash) is None:
         raise InvalidContract(code, "provenance.command_hash", "is not 64 lowercase hex digits")
+    if len(result.question) > MAX_REASON_CHARS:
+        raise InvalidContract(
+            code, "question", f"{len(result.question)} characters; at most {MAX_REASON_CHARS}"
+        )
     if len(result.output) > MAX_JSON_BYTES:
         raise InvalidContract(code, "output", f"{len(result.output)} characters; put it in the blob store")
+    if result.output_blob is not None:
+        check_claim("output", result.output, result.output_blob, code)
 
 
 def _check_metrics(report: HandlerMetrics) -> None:
@@ -232,6 +297,9 @@ def check_capability(capability: ArmCapability) -> None:
     check_between("timeout_seconds", capability.timeout_seconds, 1, 300, code)
     check_between("max_concurrent_tasks", capability.max_concurrent_tasks, 1, 10_000, code)
     check_fraction("success_rate", capability.success_rate, 0.0, 1.0, code)
+    check_between("breaker_failures", capability.breaker_failures, 0, 10_000, code)
+    check_between("breaker_reset_ms", capability.breaker_reset_ms, 1, 24 * 3_600_000, code)
+    check_between("breaker_probes", capability.breaker_probes, 1, 1_000, code)
     for name in ("endpoint", "health_check_url"):
         url = getattr(capability, name)
         if url and not url.startswith(("http://", "https://")):

@@ -10,10 +10,11 @@ import heapq
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from octolog.domain.arm import BreakerState
 from octolog.domain.facts import Candidate
 from octolog.domain.ids import ArmId, TaskId
 from octolog.domain.registry import ArmState, Registry
-from octolog.domain.routing import Requirement, route
+from octolog.domain.routing import Requirement, RoutingIndex
 from octolog.domain.task.state import Spec
 
 _Entry: TypeAlias = tuple[int, int, int, TaskId, TaskId]
@@ -52,6 +53,7 @@ class Scheduler:
         default_factory=dict[Requirement, tuple[Candidate, ...]]
     )
     _routes_of: dict[ArmId, ArmState] | None = None
+    _index: RoutingIndex = field(default_factory=lambda: RoutingIndex(Registry()))
 
     def ready(self, root_id: TaskId, task_id: TaskId, spec: Spec, position: int, ordinal: int) -> None:
         """A task became ready by the fact at `position`."""
@@ -105,7 +107,10 @@ class Scheduler:
         """All candidates, led by the best that has room; empty when none has."""
         candidates = self._route(need, registry)
         for index, candidate in enumerate(candidates):
-            if self._in_flight.get(candidate.arm_id, 0) < self.window:
+            window = self.window
+            if registry.breakers and registry.arms[candidate.arm_id].breaker is BreakerState.HALF_OPEN:
+                window = 1  # a probe; the next when it has ended
+            if self._in_flight.get(candidate.arm_id, 0) < window:
                 return (candidate, *candidates[:index], *candidates[index + 1 :])
         return ()
 
@@ -113,8 +118,8 @@ class Scheduler:
         # A heartbeat moves the offset and leaves the arms as they are, the same object.
         if self._routes_of is not registry.arms:
             self._routes.clear()
-            self._routes_of = registry.arms
+            self._routes_of, self._index = registry.arms, RoutingIndex(registry)
         found = self._routes.get(need)
         if found is None:
-            found = self._routes[need] = route(need, registry)
+            found = self._routes[need] = self._index.route(need)
         return found

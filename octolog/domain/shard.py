@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeAlias
 
 from octolog.domain import facts as f
+from octolog.domain.arm import ArmCallCounted
 from octolog.domain.assignment import ArmCommand, AttemptRevoked
+from octolog.domain.breaker import Breaker, counts
 from octolog.domain.chain import GENESIS, RULES, Link
 from octolog.domain.contract import ContractCommand
 from octolog.domain.errors import InvalidContract
@@ -93,22 +95,25 @@ class Shard:
 
     Args:
         record: Writes a fact with its link and returns its hash.
-        tell: Hands a command to an arm.
+        tell: Hands a command to an arm. None: this is a replay; nobody is told, and no timer is kept.
         closed: Trees that are over.
         window: Attempts one arm may hold from this partition.
         lease_ms: How long an arm may stay silent.
+        count: Takes what counts for circuit breakers.
     """
 
     def __init__(
         self,
         record: Callable[[f.Fact, Link], bytes],
-        tell: Callable[[ArmCommand], None],
+        tell: Callable[[ArmCommand], None] | None,
         closed: ClosedTrees,
         *,
         window: int = DEFAULT_WINDOW,
         lease_ms: int = DEFAULT_LEASE_MS,
+        count: Callable[[ArmCallCounted], None] | None = None,
     ) -> None:
         self._record, self._tell, self._closed, self._lease_ms = record, tell, closed, lease_ms
+        self._count, self._answered = count, dict[ArmId, Breaker]()
         self._scheduler = Scheduler(window)
         self._timers: list[tuple[int, int, TimerKind, TaskId, str]] = []
         self._timer_count = 0
@@ -176,7 +181,7 @@ class Shard:
             self._announce_end(entry.tree, fact)
             head = self._record(fact, link)
             self._fold(entry, fact, head, live=True)
-            if isinstance(fact, f.AttemptAssigned):
+            if self._tell is not None and isinstance(fact, f.AttemptAssigned):
                 self._tell(assignment(entry.tree, fact))
         if entry.seq == before:
             return False
@@ -248,6 +253,8 @@ class Shard:
             case f.AttemptEnded():
                 self._scheduler.ended(fact.arm_id)
                 self._unpark(entry)
+                if fact.outcome is not f.Outcome.SUCCESS or fact.arm_id in self._registry.breakers:
+                    self._count_call(tree.root_id, fact)
             case f.RetryScheduled():
                 self._set_timer(fact.due_ms, TimerKind.RETRY, tree.root_id, fact.task_id)
             case f.LeaseRenewed() if fact.started and fact.attempt_id in tree.attempts:
@@ -257,6 +264,29 @@ class Shard:
                 self._unpark(entry)
             case _:
                 pass
+
+    def _count_call(self, root_id: TaskId, fact: f.AttemptEnded) -> None:
+        """Tell of a failure always, of a success while the arm is known to have failed, once per its breaker."""
+        failed, known = counts(fact), self._registry.breakers.get(fact.arm_id)
+        if failed is None or self._count is None:
+            return
+        if not failed:
+            if known is None or self._answered.get(fact.arm_id) is known:
+                return
+            self._answered[fact.arm_id] = known
+        self._count(
+            ArmCallCounted(
+                fact.arm_id,
+                root_id,
+                fact.attempt_id,
+                0,
+                self.position,
+                failed,
+                fact.error_code or "",
+                fact.at_ms - fact.settled.time_ms,
+                fact.at_ms,
+            )
+        )
 
     def _mark_ready(self, entry: OpenTree, task_ids: Iterable[TaskId], *, live: bool) -> None:
         for ordinal, task_id in enumerate(task_ids):
@@ -306,7 +336,7 @@ class Shard:
 
     def _announce_end(self, tree: Tree, fact: f.Fact) -> None:
         """Tell the arm when an attempt ends without its own word."""
-        if isinstance(fact, f.AttemptEnded) and fact.provenance is None:
+        if isinstance(fact, f.AttemptEnded) and fact.provenance is None and self._tell is not None:
             self._tell(
                 AttemptRevoked(tree.root_id, fact.task_id, fact.attempt_id, fact.arm_id, fact.error or "")
             )
@@ -314,6 +344,8 @@ class Shard:
     # Timers
 
     def _set_timer(self, due_ms: int, kind: TimerKind, root_id: TaskId, subject: str) -> None:
+        if self._tell is None:
+            return
         self._timer_count += 1
         heapq.heappush(self._timers, (due_ms, self._timer_count, kind, root_id, subject))
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
+from octolog.domain.arm import ArmCallCounted
 from octolog.domain.assignment import ArmCommand
 from octolog.domain.chain import Link
 from octolog.domain.errors import ContractError, InvalidContract, UndecodableRecord
@@ -19,7 +21,7 @@ from schemas.codec import Codec
 from streams.dead_letters import dead_letter
 from streams.headers import event_headers
 from streams.snapshots import program_key, program_snapshot, snapshot, snapshot_key
-from streams.topics import ASSIGNMENTS, DEAD_LETTERS, INPUTS, SNAPSHOTS, TASKS, TIMERS
+from streams.topics import ARMS, ASSIGNMENTS, DEAD_LETTERS, INPUTS, SNAPSHOTS, TASKS, TIMERS
 
 Produce = Callable[[str, bytes, bytes | None, int, "dict[str, str | bytes] | None"], None]
 """Topic, key, value, partition (-1: by key), headers: adds a record to the open transaction."""
@@ -54,7 +56,9 @@ class TaskProcessor:
         lease_ms: int,
     ) -> None:
         self.partition = partition
-        self.shard = Shard(self._record, self._tell, closed, window=window, lease_ms=lease_ms)
+        self.shard = Shard(
+            self._record, self._tell, closed, window=window, lease_ms=lease_ms, count=self._count
+        )
         self.facts = 0
         self.snapshotted: dict[TaskId, set[bytes]] = {}
         self._codec, self._produce = codec, produce
@@ -135,6 +139,12 @@ class TaskProcessor:
         self._produce(TASKS, root_id.encode(), value, self.partition, headers)
         self.facts += 1
         return digest
+
+    def _count(self, call: ArmCallCounted) -> None:
+        call = replace(call, partition=self.partition)
+        event_id = f"{call.attempt_id}/counted"
+        headers = event_headers(event_id, call.schema_name, self._source, call.at_ms, call.root_task_id)
+        self._produce(ARMS, call.arm_id.encode(), self._codec.encode(call), 0, headers)
 
     def _tell(self, command: ArmCommand) -> None:
         kind = type(command).schema_name

@@ -112,6 +112,7 @@ class World:
         story: Everything written, in order.
         committed: The processor's positions.
         held: Attempts that arms were told of and have not ended.
+        counted: What the processor counted for circuit breakers and `deliver_counted` has not appended yet.
     """
 
     decided: Decided = field(default_factory=Decided)
@@ -126,6 +127,7 @@ class World:
         self.committed: Positions = {(topic, self.partition): 0 for topic in INPUTS}
         self.story: list[LogRecord] = []
         self.held: list[AttemptAssignment] = []
+        self.counted: list[tuple[bytes, bytes | None]] = []
         self._ends: dict[tuple[str, int], int] = {}
         self._registry = RegistryTable(self.codec, lambda _: None, self._refuse)
         self.restart()
@@ -158,6 +160,13 @@ class World:
     def arm_bytes(self, key: bytes | None, value: bytes | None) -> bool:
         """Append anything to the registry; True when an arm changed."""
         return self._registry.apply([self._append(ARMS, 0, key, value)])
+
+    def deliver_counted(self) -> None:
+        """Append what was counted for circuit breakers to the registry, as the broker does at once."""
+        for key, value in self.counted:
+            if self.arm_bytes(key, value) and self.processor.shard.waiting:
+                self.send(TimerFired(TimerKind.REGISTRY, "", "", self.now_ms))  # type: ignore[arg-type]
+        self.counted.clear()
 
     def send(self, command: Input, *, wait_ms: int = 10) -> None:
         """Append an input and process it."""
@@ -204,6 +213,8 @@ class World:
                 self.held.append(told)
             else:
                 self.held = [a for a in self.held if a.attempt_id != told.attempt_id]
+        elif topic == ARMS:
+            self.counted.append((key, value))
         else:
             self._append(topic, max(0, partition), key, value)
 

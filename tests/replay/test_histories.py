@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from octolog.domain import scheduler
-from octolog.domain.routing import route
+from octolog.domain.routing import RoutingIndex
 from octolog.domain.task import attempts
 from tests.replay.history import FOLDER, lines_of, replayed
 from tests.replay.scenarios import SCENARIOS
@@ -44,6 +43,7 @@ def test_another_delay_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_another_route_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduler, "route", lambda need, registry: route(need, registry)[::-1])
+    best_first = RoutingIndex.route
+    monkeypatch.setattr(RoutingIndex, "route", lambda self, need: best_first(self, need)[::-1])
     recorded = _recorded("plan_in_the_contract")
     assert lines_of(replayed(recorded)) != recorded

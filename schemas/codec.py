@@ -109,6 +109,10 @@ class Codec:
         computed.update(value[_HEADER_BYTES:-HASH_BYTES])
         return _RECORDED(fact, link, written, computed.digest())
 
+    def header(self, cls: type[Any]) -> bytes:
+        """The five bytes before every value of a class."""
+        return (self._writers.get(cls) or self._writer(cls))[0]
+
     def _writer(self, cls: type[Any]) -> tuple[bytes, Callable[[Any, Any], bytes], _Hash]:
         name = getattr(cls, "schema_name", "")
         if catalog.RECORDS.get(name) is not cls:

@@ -1,13 +1,14 @@
 """Facts as bytes: where in the wire value of a fact its hash and its link lie, without decoding it.
 
 A fact is written as its link, what happened, and its hash: so the hash is its last 32 bytes, and the link's
-fields follow the five bytes of the wire header. `read_links` finds them in many values at once.
+fields follow the five bytes of the wire header. `read_links` finds them in many values at once; `Origins` reads
+where a single fact comes from, and tells whether a value is a given fact without decoding it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -15,8 +16,11 @@ from numpy.typing import NDArray
 
 from octolog.domain.chain import HASH_BYTES, Link
 from octolog.domain.errors import UndecodableRecord
+from octolog.domain.facts import Fact
 from schemas.blocks import WIRE_HEADER_BYTES
-from schemas.compiled import part_decoder
+from schemas.codec import Codec
+from schemas.compiled import body_encoder
+from schemas.compiled.wire import LONG, int_, long, text
 from schemas.registry import SchemaIds
 
 Bytes: TypeAlias = NDArray[np.uint8]
@@ -39,6 +43,8 @@ _NUMBERS_BEFORE_PREV: Final = 5
 _MORE: Final = 0x80
 _PADDING: Final = bytes(64)
 _MAX_VARINT_BYTES: Final = 10
+_NO_SETTINGS: Final = b"\xff" * (_MAX_VARINT_BYTES + 1)
+"""Before the first settings are known: no number begins so."""
 
 
 class FactSchemas:
@@ -51,7 +57,6 @@ class FactSchemas:
     def __init__(self, ids: SchemaIds) -> None:
         self._ids = ids
         self._known: dict[bytes, bytes] = {}
-        self._read_link = part_decoder(Link)
 
     def hashed_name(self, header: bytes) -> bytes:
         """A fact's record name and the zero byte, by its value's first five bytes.
@@ -63,23 +68,6 @@ class FactSchemas:
         if known is None:
             known = self._known[header] = self._look_up(header)
         return known
-
-    def link(self, value: bytes) -> Link:
-        """A fact's link; neither its hash nor the rest of it is looked at.
-
-        Raises:
-            UndecodableRecord: When the value does not begin as a fact does.
-        """
-        if value[:WIRE_HEADER_BYTES] not in self._known:
-            self.hashed_name(value[:WIRE_HEADER_BYTES])
-        try:
-            link, end = self._read_link(value, WIRE_HEADER_BYTES)
-        except Exception as error:
-            raise UndecodableRecord(f"no link: {error}") from error
-        if end > len(value) - HASH_BYTES:
-            raise UndecodableRecord("the link does not end before the fact's hash")
-        found: Link = link
-        return found
 
     def _look_up(self, header: bytes) -> bytes:
         if len(header) < WIRE_HEADER_BYTES:
@@ -93,6 +81,109 @@ class FactSchemas:
         if not _is_fact(schema):
             raise UndecodableRecord(f"{subject} is no fact")
         return f"{schema['namespace']}.{schema['name']}\0".encode()
+
+
+class Settings(NamedTuple):
+    """What a fact was decided with, as its link says.
+
+    Attributes:
+        registry_offset: Registry facts before this offset of `octolog.arms` were known.
+        rules: Version of the rules.
+        window: Attempts one arm may hold from the partition.
+        lease_ms: How long an arm may stay silent, milliseconds.
+    """
+
+    registry_offset: int
+    rules: int
+    window: int
+    lease_ms: int
+
+
+class Origin(NamedTuple):
+    """Where a fact stands, and what it comes from.
+
+    Attributes:
+        position: Its number in its partition.
+        cause_topic: Topic of the input that led to it.
+        cause_offset: Offset of that input.
+        settings: What it was decided with; the same object as of the fact read before, where nothing changed.
+        middle: The bytes of all this but the position: equal in every fact of one input. None: the fact is of
+            a schema whose link is another than ours.
+    """
+
+    position: int
+    cause_topic: str
+    cause_offset: int
+    settings: Settings
+    middle: bytes | None
+
+
+class Origins:
+    """Reads origins, one fact after the other.
+
+    Args:
+        codec: Its ids are the ones in the facts' wire headers.
+    """
+
+    def __init__(self, codec: Codec) -> None:
+        self._schemas = FactSchemas(codec.ids)
+        self._codec = codec
+        self._writers: dict[type[Any], tuple[bytes, Callable[[Any, bytes], bytes]]] = {}
+        self._settings, self._settings_bytes = Settings(0, 0, 0, 0), _NO_SETTINGS
+
+    def of(self, value: bytes) -> Origin:
+        """A fact's origin; neither its hash nor the rest of it is looked at.
+
+        Raises:
+            UndecodableRecord: When the value does not begin as a fact does.
+        """
+        self._schemas.hashed_name(value[:WIRE_HEADER_BYTES])
+        try:
+            return self._read(value)
+        except (IndexError, ValueError) as error:
+            raise UndecodableRecord(f"no link: {error}") from error
+
+    def _read(self, value: bytes) -> Origin:
+        root_bytes, at = long(value, WIRE_HEADER_BYTES)
+        _, at = long(value, at + max(0, root_bytes))  # its number in the tree
+        position, start = long(value, at)
+        topic, at = text(value, start)
+        offset, at = long(value, at)
+        if value.startswith(self._settings_bytes, at):
+            end = at + len(self._settings_bytes)
+        else:
+            registry_offset, end = long(value, at)
+            rules, end = int_(value, end)
+            window, end = int_(value, end)
+            lease_ms, end = long(value, end)
+            self._settings = Settings(registry_offset, rules, window, lease_ms)
+            self._settings_bytes = value[at:end]
+        if root_bytes < 0 or end > len(value) - 2 * HASH_BYTES:
+            raise UndecodableRecord("the link does not end before the fact's hash")
+        return Origin(position, topic, offset, self._settings, value[start:end])
+
+    def is_fact(self, value: bytes, fact: Fact, link: Link, middle: bytes) -> bool:
+        """True when these bytes are this fact with this link, whatever hash stands at their end.
+
+        Args:
+            value: A fact's bytes.
+            fact: What must have happened.
+            link: What its link must say.
+            middle: The bytes of `link` between its position and the hash before (`Origin.middle`).
+        """
+        header, write = self._writers.get(type(fact)) or self._writer(type(fact))
+        root = link.root_task_id.encode()
+        expected = write(
+            fact,
+            b"".join(
+                (header, LONG[len(root)], root, LONG[link.seq], LONG[link.position], middle, link.prev_hash)
+            ),
+        )
+        return len(value) == len(expected) + HASH_BYTES and value.startswith(expected)
+
+    def _writer(self, cls: type[Any]) -> tuple[bytes, Callable[[Any, bytes], bytes]]:
+        writer = self._writers[cls] = self._codec.header(cls), body_encoder(cls)
+        return writer
 
 
 class Links(NamedTuple):

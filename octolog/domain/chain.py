@@ -12,6 +12,7 @@ from hashlib import sha256
 from typing import ClassVar, Final
 
 from octolog.domain.ids import TaskId
+from octolog.domain.quick import quick
 
 HASH_BYTES: Final = 32
 RULES: Final = 1
@@ -21,6 +22,7 @@ GENESIS: Final = bytes(HASH_BYTES)
 """The `prev_hash` of a tree's first fact."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Link:
     """A fact's place in its tree's chain, and what caused it.

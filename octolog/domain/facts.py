@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias, get_args
 
 from octolog.domain.contract import Step, TaskContract
 from octolog.domain.ids import ArmId, AttemptId, TaskId
 from octolog.domain.operators import Operator, RecoveryKind, SubtaskRequest
+from octolog.domain.quick import quick
 from octolog.domain.tasksystem import TaskType
 from octolog.domain.values import Amounts, BlobRef, Category, Limits, Provenance, Resource, TaskError
 
@@ -560,3 +561,6 @@ Fact: TypeAlias = (
     | ProgramAdopted
     | SubtaskRequested
 )
+
+for _kind in get_args(Fact):
+    quick(_kind)

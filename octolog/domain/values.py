@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar, Final
 
+from octolog.domain.quick import quick
+
 
 class Resource(StrEnum):
     """What a budget limits."""
@@ -55,6 +57,7 @@ class Limits:
     max_llm_calls: int | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Amounts:
     """Use of each limited resource.

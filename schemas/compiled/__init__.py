@@ -21,12 +21,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from schemas.compiled.decoding import decoder_source, part_source
-from schemas.compiled.encoding import encoder_source
+from schemas.compiled.decoding import decoder_source
+from schemas.compiled.encoding import body_source, encoder_source
 from schemas.compiled.instances import maker
 from schemas.compiled.source import per_class
 
-__all__ = ["decoder", "encoder", "maker", "part_decoder", "source_of"]
+__all__ = ["body_encoder", "decoder", "encoder", "maker", "source_of"]
 
 
 @per_class
@@ -43,6 +43,16 @@ def encoder(cls: type[Any]) -> Callable[[Any, Any], bytes]:
 
 
 @per_class
+def body_encoder(cls: type[Any]) -> Callable[[Any, bytes], bytes]:
+    """The function that writes a fact behind the bytes of its link: `(fact, head)` to head and encoding, no hash.
+
+    Raises:
+        IncompatibleSchema: When the schema has a part that no code is generated for.
+    """
+    return body_source(cls).function("encode")
+
+
+@per_class
 def decoder(cls: type[Any]) -> Callable[[bytes, int], Any]:
     """The function that reads a `cls` from bytes, from a place in them to their end.
 
@@ -52,18 +62,6 @@ def decoder(cls: type[Any]) -> Callable[[bytes, int], Any]:
         IncompatibleSchema: When the schema has a part that no code is generated for.
     """
     return decoder_source(cls).function("decode")
-
-
-@per_class
-def part_decoder(cls: type[Any]) -> Callable[[bytes, int], tuple[Any, int]]:
-    """The function that reads a `cls` that lies within other bytes; returns it and where it ends.
-
-    It may read beyond the end of the bytes: an end behind them means that they are no such record.
-
-    Raises:
-        IncompatibleSchema: When the schema has a part that no code is generated for.
-    """
-    return part_source(cls).function("decode")
 
 
 def source_of(cls: type[Any]) -> str:

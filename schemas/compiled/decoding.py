@@ -214,23 +214,9 @@ class _Decoder:
             body.line(f"return {', '.join(results)}")
         self._define("decode", body)
 
-    def part(self, cls: type[Any]) -> None:
-        """Write `decode` for a record that does not end with its bytes."""
-        body = Source("decode")
-        with body.deeper():
-            body.line(f"return {self.record(shape_of(cls), body)}, i")
-        self._define("decode", body)
-
 
 def decoder_source(cls: type[Any]) -> Source:
     """Source of `decode`: `(bytes, start)` to the record; of a fact to `(fact, link, hash)`."""
     decoder = _Decoder(cls)
     decoder.top(cls)
-    return decoder.source
-
-
-def part_source(cls: type[Any]) -> Source:
-    """Source of `decode`: `(bytes, start)` to a record within another, and where it ends."""
-    decoder = _Decoder(cls)
-    decoder.part(cls)
     return decoder.source

@@ -126,12 +126,18 @@ class _Encoder:
         return True
 
 
+def body_source(cls: type[Any]) -> Source:
+    """Source of `encode`: `(record, head)` to head and Avro; of a fact without link and hash."""
+    encoder = _Encoder(cls)
+    encoder.define("encode(r, head)", shape_of(cls), "r", ["head"])
+    return encoder.source
+
+
 def encoder_source(cls: type[Any]) -> Source:
     """Source of `encode`: `(record, head)` to head and Avro; of a fact `(fact, link)` to Avro without hash."""
-    encoder = _Encoder(cls)
     if cls not in catalog.FACTS:
-        encoder.define("encode(r, head)", shape_of(cls), "r", ["head"])
-        return encoder.source
+        return body_source(cls)
+    encoder = _Encoder(cls)
     before = Source("link")
     link = encoder.record(shape_of(Link), "link", before)
     encoder.define("encode(r, link)", shape_of(cls), "r", link)

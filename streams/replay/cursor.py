@@ -27,12 +27,13 @@ class Cursor:
 
     def peek(self) -> LogRecord | None:
         """The next record; None at the end."""
-        if not self._back:
-            record = next(self._records, None)
-            if record is None:
-                return None
-            self._back.append(record)
-        return self._back[0]
+        back = self._back
+        if back:
+            return back[0]
+        record = next(self._records, None)
+        if record is not None:
+            back.append(record)
+        return record
 
     def take(self) -> LogRecord | None:
         """The next record, and go on behind it."""

@@ -40,6 +40,7 @@ class HashReport:
         trees: Trees they are about.
         checkpoints: Checkpoints whose root was found again.
         covered: Facts below the largest of them.
+        right_before: Facts before this offset were looked at, and are right.
         difference: The first fault; ends the work on the partition.
     """
 
@@ -48,6 +49,7 @@ class HashReport:
     trees: int = 0
     checkpoints: int = 0
     covered: int = 0
+    right_before: int = 0
     difference: Difference | None = None
 
 
@@ -120,6 +122,8 @@ class HashCheck:
                         TASKS, self.partition, seen.end_offset, None, None, "missing", message
                     )
                     break
+        fault = self.report.difference
+        self.report.right_before = end if fault is None else min(end, fault.offset)
         return self.report
 
     def _digests(self, values: list[bytes]) -> tuple[list[bytes], str | None]:

@@ -54,6 +54,9 @@ class InputWalk:
 
     def cause(self, offset: int) -> LogRecord | None:
         """Walk to a cause and over everything before it; None when it is not there."""
+        if not self._ahead and (record := self.cursor.peek()) is not None and record.offset == offset:
+            self.last_cause = offset  # mostly nothing lies between
+            return self.cursor.take()
         self._walk(offset)
         found: LogRecord | None = None
         if self._ahead:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from octolog.domain.chain import RULES, Link
+from octolog.domain.chain import RULES
 from octolog.domain.errors import InvalidContract, UndecodableRecord
 from octolog.domain.ids import TaskId
 from octolog.domain.rules import check_report
 from octolog.domain.shard import ClosedTree
 from octolog.ports import LogReader, LogRecord, Positions
 from schemas.codec import Codec
+from schemas.fact_bytes import Origin
 from streams.closed_index import ClosedIndex
+from streams.replay.counted_calls import CountedCalls
 from streams.replay.cursor import Cursor
 from streams.replay.dead_letters import PROCESSOR, DeadLetters
 from streams.replay.fold import Digest
@@ -39,11 +41,13 @@ class Ends:
         ends: The end of every topic as it was at the start, facts cut where that was asked for.
         committed: Inputs before these offsets must be accounted for.
         cut: True when the facts are read up to a point and not to their end.
+        cleared: By partition: facts before this offset have the hash that fits their bytes.
     """
 
     ends: Positions
     committed: Positions
     cut: bool
+    cleared: Mapping[int, int] = field(default_factory=dict[int, int])
 
 
 class _Closed(ClosedIndex):
@@ -89,6 +93,7 @@ class PartitionCheck:
         self._index = _Closed(folder / f"closed-{partition}.sqlite")
         self._digest = Digest()
         self._facts = Cursor(open_reader, TASKS, partition, ends.ends.get((TASKS, partition), 0))
+        self._calls = CountedCalls(registry.calls.get(partition, {}))
         self._retrial = Retrial(
             partition,
             codec,
@@ -96,8 +101,11 @@ class PartitionCheck:
             self._index,
             self.report,
             cut=ends.cut,
+            cleared=ends.cleared.get(partition, 0),
+            calls=self._calls,
         )
         self._walks = {topic: self._walk(open_reader, topic, partition) for topic in INPUTS}
+        self._contracts = self._walks[CONTRACTS]
         self._letters_left = {topic: letters.of(topic, partition) for topic in INPUTS}
 
     def run(self, progress: Callable[[int], None]) -> PartitionReport:
@@ -107,6 +115,8 @@ class PartitionCheck:
         try:
             self._all_causes(progress)
             self._account_for_the_rest()
+            for miscounted in self._calls.without_end(self._retrial.shard.position):
+                self.report.add_difference(miscounted)
             self.report.state_digest = self._digest.finish(self._retrial.shard)
         except Differs as differs:
             self.report.add_difference(differs.difference)
@@ -128,73 +138,67 @@ class PartitionCheck:
 
     def _all_causes(self, progress: Callable[[int], None]) -> None:
         shard, shown = self._retrial.shard, 0
-        self._walks[CONTRACTS].look_ahead()
+        self._contracts.look_ahead()
         while (found := self._retrial.expected(shard.position)) is not None:
             self._one_cause(*found)
             self.report.causes += 1
             if self.report.causes % _UPKEEP_EVERY == 0:
-                self._let_go(found[0].timestamp_ms)
+                self._let_go()
             if self.report.facts - shown >= _PROGRESS_EVERY:
                 shown = self.report.facts
                 progress(shown)
 
-    def _one_cause(self, first: LogRecord, link: Link) -> None:
-        shard = self._retrial.shard
-        walk = self._walks.get(link.cause_topic)
+    def _one_cause(self, first: LogRecord, origin: Origin) -> None:
+        shard, walk, offset = self._retrial.shard, self._walks.get(origin.cause_topic), origin.cause_offset
         if walk is None:
-            raise self._no_cause(first, link, "is no input of the task processor")
-        if link.cause_offset <= walk.last_cause:
+            raise self._no_cause(first, origin, "is no input of the task processor")
+        if offset <= walk.last_cause:
             raise self._no_cause(
-                first, link, f"was decided before, or after its successor @{walk.last_cause}"
+                first, origin, f"was decided before, or after its successor @{walk.last_cause}"
             )
-        cause = walk.cause(link.cause_offset)
+        cause = walk.cause(offset)
         if cause is None:
             raise self._no_cause(
-                first, link, "is not in the log (was it edited, or its retention too short?)"
+                first, origin, "is not in the log (was it edited, or its retention too short?)"
             )
-        registry = self._registry.as_of(link.registry_offset)
+        settings = origin.settings
+        registry = self._registry.as_of(settings.registry_offset)
         if registry is None:
             raise self._no_cause(
-                first, link, f"knew octolog.arms@{link.registry_offset}, which is not in the log"
+                first, origin, f"knew octolog.arms@{settings.registry_offset}, which is not in the log"
             )
-        if link.rules != RULES:
+        if settings.rules != RULES:
             raise self._no_cause(
-                first, link, f"was decided by rules {link.rules}; this octolog knows {RULES}"
+                first, origin, f"was decided by rules {settings.rules}; this octolog knows {RULES}"
             )
         self._seen(cause)
-        before = shard.position
-        shard.configure(window=link.window, lease_ms=link.lease_ms)
+        self._retrial.set_as(settings)
         try:
-            shard.react(cause.topic, cause.offset, cause.timestamp_ms, self._retrial.command(cause), registry)
+            shard.react(cause.topic, offset, cause.timestamp_ms, self._retrial.command(cause), registry)
         except (UndecodableRecord, InvalidContract) as error:
-            raise self._no_cause(first, link, f"cannot be used: {error}") from error
-        if shard.position == before:
-            raise self._no_cause(
-                first,
-                link,
-                f"leads to nothing; {type(self._retrial.recorded(first).fact).__name__} is recorded",
-            )
-        if any(letter.consumer == PROCESSOR for letter in self._letters.about(cause)):
+            raise self._no_cause(first, origin, f"cannot be used: {error}") from error
+        if shard.position == origin.position:
+            kind = type(self._retrial.recorded(first).fact).__name__
+            raise self._no_cause(first, origin, f"leads to nothing; {kind} is recorded")
+        if self._has_letter(cause):
             self._letter_fault(cause, "is about an input that has facts")
         self._digest.cause_done(shard)
-        if cause.topic == CONTRACTS:
+        if walk is self._contracts:
             walk.look_ahead()  # elsewhere quiet comes late and stays: nothing of an attempt counts after it
 
-    def _no_cause(self, first: LogRecord, link: Link, why: str) -> Differs:
+    def _no_cause(self, first: LogRecord, origin: Origin, why: str) -> Differs:
         try:
-            self._retrial.recorded(first)  # an edited fact may name anything
+            link = self._retrial.recorded(first).link  # an edited fact may name anything
         except Differs as differs:
             return differs
-        message = f"the cause {link.cause_topic}/{first.partition}@{link.cause_offset} {why}"
+        message = f"the cause {origin.cause_topic}/{first.partition}@{origin.cause_offset} {why}"
         return Differs(
             Difference(TASKS, first.partition, first.offset, link.root_task_id, link.seq, "no-cause", message)
         )
 
-    def _let_go(self, now_ms: int) -> None:
-        """Timers that are no longer needed, and closed trees from memory to disk."""
+    def _let_go(self) -> None:
+        """Closed trees, from memory to disk."""
         shard = self._retrial.shard
-        for _ in shard.due(now_ms):
-            pass
         self._index.put(shard.just_closed, 0)
         shard.just_closed.clear()
         gc.collect(1)
@@ -212,12 +216,13 @@ class PartitionCheck:
                         self._add_letter_fault(letter.partition, letter.offset, message)
 
     def _has_letter(self, record: LogRecord) -> bool:
-        return any(letter.consumer == PROCESSOR for letter in self._letters.about(record))
+        letters = self._letters.about(record)
+        return bool(letters) and any(letter.consumer == PROCESSOR for letter in letters)
 
     def _seen(self, record: LogRecord) -> None:
         self.report.inputs_checked += 1
-        letters = self._letters_left[record.topic].pop(record.offset, None)
-        if letters is not None:
+        left = self._letters_left[record.topic]
+        if left and (letters := left.pop(record.offset, None)) is not None:
             self.report.dead_letters += len(letters)
             for difference in self._letters.differences(record):
                 self.report.add_difference(difference)

@@ -5,23 +5,26 @@ from __future__ import annotations
 from typing import Any, Final
 
 from octolog.domain import facts as f
-from octolog.domain.assignment import ArmCommand
-from octolog.domain.chain import Link
+from octolog.domain.chain import HASH_BYTES, Link
 from octolog.domain.errors import UndecodableRecord
 from octolog.domain.ids import TaskId
 from octolog.domain.reports import AttemptHeartbeat, AttemptStarted
-from octolog.domain.shard import DEFAULT_LEASE_MS, DEFAULT_WINDOW, ClosedTrees, Input
+from octolog.domain.shard import DEFAULT_LEASE_MS, DEFAULT_WINDOW, ClosedTrees, Input, Shard
 from octolog.domain.task.decide import decide
 from octolog.domain.task.ledger import RESOURCES, ZERO, Vector, add, bounds, vector
 from octolog.domain.task.state import Tree
 from octolog.domain.upkeep import TimerFired, TimerKind
 from octolog.ports import LogRecord
 from schemas.codec import Codec, RecordedFact
-from schemas.fact_bytes import FactSchemas
+from schemas.fact_bytes import Origin, Origins, Settings
 from streams.processors.task import TaskProcessor
+from streams.replay.counted_calls import CountedCalls
 from streams.replay.cursor import Cursor
 from streams.replay.report import Difference, PartitionReport, fields_that_differ
 from streams.topics import TASKS
+
+_BOOKED: Final = frozenset({f.AttemptEnded, f.TaskCompleted, f.TaskFailed, f.TaskCancelled})
+"""Facts that the books of a tree depend on."""
 
 _SIGNS_OF_LIFE: Final = (AttemptStarted, AttemptHeartbeat)
 """Inputs that mostly lead to nothing: what they mean depends on the moment, which only a fact records."""
@@ -49,6 +52,8 @@ class Retrial(TaskProcessor):
         closed: Trees that are over.
         report: Counts.
         cut: True when the facts are read up to a point and not to their end.
+        cleared: Facts before this offset have the hash that fits their bytes.
+        calls: What was counted for circuit breakers.
     """
 
     def __init__(
@@ -60,12 +65,18 @@ class Retrial(TaskProcessor):
         report: PartitionReport,
         *,
         cut: bool,
+        cleared: int,
+        calls: CountedCalls,
     ) -> None:
         # What the engine was set to comes with every fact.
         super().__init__(partition, codec, _never, closed, window=DEFAULT_WINDOW, lease_ms=DEFAULT_LEASE_MS)
+        self.shard = Shard(self._record, None, closed)
         self._facts, self._closed_trees, self._report, self._cut = facts, closed, report, cut
+        self._cleared, self._calls = cleared, calls
         self._settled: dict[TaskId, Vector] = {}
-        self._schemas = FactSchemas(codec.ids)
+        self._origins = Origins(codec)
+        self._middle: bytes | None = None
+        self._settings: Settings | None = None
         self._command_of: dict[str, tuple[int, Input]] = {}
 
     def command(self, record: LogRecord) -> Input:
@@ -99,8 +110,8 @@ class Retrial(TaskProcessor):
         entry = self.shard.trees.get(root_id)
         return entry.tree if entry is not None else self._over(root_id)
 
-    def expected(self, position: int) -> tuple[LogRecord, Link] | None:
-        """The next fact's record and link; None at the end. Its bytes are compared once it was decided again.
+    def expected(self, position: int) -> tuple[LogRecord, Origin] | None:
+        """The next fact's record and origin; None at the end. Its bytes are compared once it was decided again.
 
         Raises:
             Differs: When it cannot be read, or is not the partition's fact number `position`.
@@ -109,12 +120,21 @@ class Retrial(TaskProcessor):
         if record is None:
             return None
         try:
-            link = self._schemas.link(record.value or b"")
+            origin = self._origins.of(record.value or b"")
         except UndecodableRecord:
             link = self.recorded(record).link
-        if link.position != position:
+            settings = Settings(link.registry_offset, link.rules, link.window, link.lease_ms)
+            origin = Origin(link.position, link.cause_topic, link.cause_offset, settings, None)
+        if origin.position != position:
             raise Differs(out_of_place(record, self.recorded(record), position))
-        return record, link
+        self._middle = origin.middle
+        return record, origin
+
+    def set_as(self, settings: Settings) -> None:
+        """Decide from here on as the engine was set for a fact."""
+        if settings is not self._settings:
+            self.shard.configure(window=settings.window, lease_ms=settings.lease_ms)
+            self._settings = settings
 
     def _over(self, root_id: TaskId) -> Tree | None:
         known = self.shard.just_closed.get(root_id) or self._closed_trees.get(root_id)
@@ -124,26 +144,34 @@ class Retrial(TaskProcessor):
         return Tree(root_id, known.status, seen=seen)
 
     def _record(self, fact: f.Fact, link: Link) -> bytes:
-        record = self._facts.peek()
+        record = self._facts.take()
         if record is None:
             if self._cut:
                 raise EndOfFacts
             raise Differs(self._missing(fact, link))
-        value, digest = self._codec.encode_fact(fact, link)
-        if record.value != value or record.key != link.root_task_id.encode():
-            digest = self._compared(record, fact, link)
-        self._facts.take()
+        digest = self._hash_if_same(record, fact, link) or self._compared(record, fact, link)
         self._report.facts += 1
         if link.seq == 0:
             self._report.trees += 1
-        self._settle(record, fact, link)
+        if type(fact) in _BOOKED:
+            self._settle(record, fact, link)
         return digest
 
-    def _tell(self, command: ArmCommand) -> None:
-        """Arms were told when it happened."""
+    def _hash_if_same(self, record: LogRecord, fact: f.Fact, link: Link) -> bytes | None:
+        """The hash of a recorded fact whose bytes are ours; None where that takes a closer look."""
+        value, middle = record.value, self._middle
+        if middle is None or value is None or record.offset >= self._cleared:
+            return None
+        try:
+            return value[-HASH_BYTES:] if self._origins.is_fact(value, fact, link, middle) else None
+        except Exception:  # noqa: BLE001 -- whatever keeps it from being written, the closer look says it
+            return None
 
     def _compared(self, record: LogRecord, fact: f.Fact, link: Link) -> bytes:
-        """The hash of a fact whose bytes are not ours: the same fact by another version's schema is right."""
+        """The hash of a recorded fact; the same fact by another version's schema is right, whatever its bytes."""
+        value, digest = self._codec.encode_fact(fact, link)
+        if record.value == value and record.key == link.root_task_id.encode():
+            return digest
         recorded = self.recorded(record)
         if recorded.link.position != link.position:
             raise Differs(out_of_place(record, recorded, link.position))
@@ -197,6 +225,9 @@ class Retrial(TaskProcessor):
         root_id = link.root_task_id
         if isinstance(fact, f.AttemptEnded):
             self._settled[root_id] = add(self._settled.get(root_id, ZERO), vector(fact.settled))
+            miscounted = self._calls.fault(record, fact, link)
+            if miscounted is not None:
+                self._report.add_difference(miscounted)
         elif isinstance(fact, f.TaskCompleted | f.TaskFailed | f.TaskCancelled) and fact.task_id == root_id:
             tree = self.shard.trees[root_id].tree  # filed as over once all facts of this decision are out
             fault = self._account(tree, self._settled.pop(root_id, ZERO))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -62,6 +63,7 @@ def verify(
             progress(sum(counts.values()), total)
 
     hashes = verify_hashes(source, partitions=wanted, until=until, processes=processes)
+    ends = replace(ends, cleared={said.partition: said.right_before for said in hashes.partitions})
     reports = in_processes(partial(check_partitions, ends=ends), source, wanted, tell, processes)
     _take_in(hashes, reports)
     return Report(tuple(reports), time.monotonic() - started_s)

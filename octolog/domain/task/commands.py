@@ -8,10 +8,12 @@ from typing import TypeAlias
 from octolog.domain.contract import ContractCommand
 from octolog.domain.facts import Candidate
 from octolog.domain.ids import ArmId, TaskId
+from octolog.domain.quick import quick
 from octolog.domain.reports import ArmReport
 from octolog.domain.upkeep import TimerFired
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class AssignAttempt:
     """Give a ready task to an arm. Issued by the scheduler, within the cause that freed the arm.

@@ -15,14 +15,15 @@ from typing import Final, Protocol, TypeAlias
 from octolog.domain import facts as f
 from octolog.domain.arm import ArmCallCounted
 from octolog.domain.assignment import ArmCommand, AttemptRevoked
-from octolog.domain.breaker import Breaker, counts
+from octolog.domain.border import Border, FaultIn
 from octolog.domain.chain import GENESIS, RULES, Link
 from octolog.domain.contract import ContractCommand
 from octolog.domain.errors import InvalidContract
 from octolog.domain.evaluator.places import is_leaf
 from octolog.domain.ids import MAX_TASK_ID_LENGTH, ArmId, AttemptId, TaskId
+from octolog.domain.orchestration.given import made_ready
 from octolog.domain.registry import Registry
-from octolog.domain.reports import ArmReport
+from octolog.domain.reports import ArmReport, ExecutionResult
 from octolog.domain.routing import explain
 from octolog.domain.rules import check_report
 from octolog.domain.scheduler import Release, Scheduler
@@ -100,6 +101,7 @@ class Shard:
         window: Attempts one arm may hold from this partition.
         lease_ms: How long an arm may stay silent.
         count: Takes what counts for circuit breakers.
+        fault_in: Holds a JSON document against a JSON Schema; says what is wrong, with the path.
     """
 
     def __init__(
@@ -111,9 +113,10 @@ class Shard:
         window: int = DEFAULT_WINDOW,
         lease_ms: int = DEFAULT_LEASE_MS,
         count: Callable[[ArmCallCounted], None] | None = None,
+        fault_in: FaultIn | None = None,
     ) -> None:
         self._record, self._tell, self._closed, self._lease_ms = record, tell, closed, lease_ms
-        self._count, self._answered = count, dict[ArmId, Breaker]()
+        self._border = Border(fault_in, count)
         self._scheduler = Scheduler(window)
         self._timers: list[tuple[int, int, TimerKind, TaskId, str]] = []
         self._timer_count = 0
@@ -160,12 +163,14 @@ class Shard:
                 return
             if topic in _ARMS_SIGN:
                 raise InvalidContract("TASK_NOT_FOUND", "root_task_id", f"no task {root_id} in this log")
+        if type(command) is ExecutionResult:
+            command = self._border.judged(command, entry.tree, self._registry)
         self._drive(entry, command, at_ms)
 
     def _drive(self, entry: OpenTree, command: TreeCommand, at_ms: int) -> bool:
         """Record every fact that follows; True when there was one."""
         before = entry.seq
-        for fact in decide(entry.tree, command, at_ms):
+        for fact in decide(entry.tree, command, at_ms, self._registry):
             link = Link(
                 entry.tree.root_id,
                 entry.seq,
@@ -182,7 +187,7 @@ class Shard:
             head = self._record(fact, link)
             self._fold(entry, fact, head, live=True)
             if self._tell is not None and isinstance(fact, f.AttemptAssigned):
-                self._tell(assignment(entry.tree, fact))
+                self._tell(assignment(entry.tree, fact, self._registry.security.policies))
         if entry.seq == before:
             return False
         self._file(entry)
@@ -234,6 +239,8 @@ class Shard:
                 entry.ready.pop(fact.task_id, None)
                 if not alone:
                     entry.ready = {task: age for task, age in entry.ready.items() if task in tree.nodes}
+            case _ if tree.flows:
+                self._mark_ready(entry, made_ready(tree, fact), live=live)
             case _:
                 pass
         if live:
@@ -253,8 +260,8 @@ class Shard:
             case f.AttemptEnded():
                 self._scheduler.ended(fact.arm_id)
                 self._unpark(entry)
-                if fact.outcome is not f.Outcome.SUCCESS or fact.arm_id in self._registry.breakers:
-                    self._count_call(tree.root_id, fact)
+                if fact.outcome is not f.Outcome.SUCCESS or self._registry.breakers:
+                    self._border.ended(tree.root_id, fact, self._registry, self.position)
             case f.RetryScheduled():
                 self._set_timer(fact.due_ms, TimerKind.RETRY, tree.root_id, fact.task_id)
             case f.LeaseRenewed() if fact.started and fact.attempt_id in tree.attempts:
@@ -262,31 +269,10 @@ class Shard:
                 self._set_timer(due_ms or 0, TimerKind.TIMEOUT, tree.root_id, fact.attempt_id)
             case f.BudgetAmended():
                 self._unpark(entry)
+            case f.ApprovalRequested(due_ms=int() as due_ms):
+                self._set_timer(due_ms, TimerKind.APPROVAL, tree.root_id, fact.task_id)
             case _:
                 pass
-
-    def _count_call(self, root_id: TaskId, fact: f.AttemptEnded) -> None:
-        """Tell of a failure always, of a success while the arm is known to have failed, once per its breaker."""
-        failed, known = counts(fact), self._registry.breakers.get(fact.arm_id)
-        if failed is None or self._count is None:
-            return
-        if not failed:
-            if known is None or self._answered.get(fact.arm_id) is known:
-                return
-            self._answered[fact.arm_id] = known
-        self._count(
-            ArmCallCounted(
-                fact.arm_id,
-                root_id,
-                fact.attempt_id,
-                0,
-                self.position,
-                failed,
-                fact.error_code or "",
-                fact.at_ms - fact.settled.time_ms,
-                fact.at_ms,
-            )
-        )
 
     def _mark_ready(self, entry: OpenTree, task_ids: Iterable[TaskId], *, live: bool) -> None:
         for ordinal, task_id in enumerate(task_ids):
@@ -299,7 +285,9 @@ class Shard:
 
     def _enqueue(self, entry: OpenTree, task_id: TaskId) -> None:
         position, ordinal = entry.ready[task_id]
-        self._scheduler.ready(entry.tree.root_id, task_id, entry.tree.nodes[task_id].spec, position, ordinal)
+        tree = entry.tree
+        spec = tree.nodes[task_id].spec
+        self._scheduler.ready(tree.root_id, task_id, spec, tree.security_policy, position, ordinal)
 
     def _unpark(self, entry: OpenTree) -> None:
         for task_id in entry.parked:
@@ -322,6 +310,7 @@ class Shard:
             release.candidates,
             self._lease_ms,
             arm.capability.timeout_seconds * 1_000,
+            self._border.refusal(entry.tree, release.task_id, arm.capability),
         )
         if not self._drive(entry, command, at_ms) and release.task_id in entry.ready:
             entry.parked.append(release.task_id)
@@ -371,6 +360,10 @@ class Shard:
         if kind is TimerKind.RETRY:
             node = entry.tree.nodes.get(TaskId(subject))
             return node.due_ms if node is not None and node.status is NodeStatus.BACKOFF else None
+        if kind is TimerKind.APPROVAL:
+            held = entry.tree.nodes.get(TaskId(subject))
+            hold = None if held is None or held.flow is None else held.flow.hold
+            return None if hold is None else hold.due_ms
         attempt = entry.tree.attempts.get(AttemptId(subject))
         if attempt is None:
             return None
@@ -404,6 +397,8 @@ class Shard:
             for node in entry.tree.nodes.values():
                 if node.status is NodeStatus.BACKOFF:
                     self._set_timer(node.due_ms, TimerKind.RETRY, root_id, node.task_id)
+                elif node.flow is not None and node.flow.hold is not None and node.flow.hold.due_ms:
+                    self._set_timer(node.flow.hold.due_ms, TimerKind.APPROVAL, root_id, node.task_id)
 
     def _resume_attempt(self, root_id: TaskId, attempt: Attempt) -> None:
         self._scheduler.assigned(ArmId(attempt.arm_id))

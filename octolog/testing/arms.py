@@ -42,7 +42,7 @@ class ArmsTopic:
         """An arm leaves for good."""
         self.append(ArmRetired(ArmId(arm_id), "retired by a test", "tester"))
 
-    def append(self, event: ArmEvent) -> None:
-        """Fold any registry event."""
-        self.now = evolve_registry(self.now, event, self.now.offset)
+    def append(self, event: ArmEvent, *, at_ms: int = 0) -> None:
+        """Fold any registry event, written at a time in milliseconds since the epoch."""
+        self.now = evolve_registry(self.now, event, self.now.offset, at_ms)
         self.by_offset.append(self.now)

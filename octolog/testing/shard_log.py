@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from octolog.domain.arm import ArmCallCounted
 from octolog.domain.assignment import ArmCommand, AttemptAssignment
 from octolog.domain.chain import GENESIS, Link, fact_hash
 from octolog.domain.errors import InvalidContract, LogCorrupted
@@ -22,6 +23,7 @@ from octolog.domain.shard import DEFAULT_LEASE_MS, DEFAULT_WINDOW, ClosedTree, I
 from octolog.domain.upkeep import TimerFired, TimerKind
 from octolog.testing.arms import ArmsTopic
 from octolog.testing.specification import START_MS
+from schemas.json_schema import fault_in
 
 CONTRACTS: Final = "octolog.contracts"
 RESULTS: Final = "octolog.results"
@@ -106,6 +108,7 @@ class ShardLog:
         log: Facts, in order.
         received: Inputs, in order.
         told: What arms were told, in order.
+        counted: What was counted for circuit breakers and `deliver_counted` has not told the registry yet.
         now_ms: The latest time seen, milliseconds since the epoch.
         shard: The code under test.
     """
@@ -124,7 +127,16 @@ class ShardLog:
         self.told: list[ArmCommand] = []
         self._offsets: dict[str, int] = dict.fromkeys((CONTRACTS, RESULTS, RESOURCES, TIMERS), 0)
         self.index = ClosedIndex()
-        self.shard = Shard(self._record, self.told.append, self.index, window=window, lease_ms=lease_ms)
+        self.counted: list[ArmCallCounted] = []
+        self.shard = Shard(
+            self._record,
+            self.told.append,
+            self.index,
+            window=window,
+            lease_ms=lease_ms,
+            count=self.counted.append,
+            fault_in=fault_in,
+        )
 
     # In
 
@@ -154,6 +166,14 @@ class ShardLog:
     def registry_changed(self) -> tuple[Fact, ...]:
         """Let the partition look at the registry again, as the engine does after each change."""
         return self.send(TimerFired(TimerKind.REGISTRY, TaskId(""), "", self.now_ms))
+
+    def deliver_counted(self) -> tuple[Fact, ...]:
+        """Tell the registry what was counted for circuit breakers, as the engine does at once."""
+        before = self.arms.now.arms
+        for call in self.counted:
+            self.arms.append(call)
+        self.counted.clear()
+        return () if self.arms.now.arms is before else self.registry_changed()
 
     def pass_time(self, duration_ms: int) -> tuple[Fact, ...]:
         """Let time pass, firing every timer at its moment; returns the facts that followed."""

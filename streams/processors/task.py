@@ -18,6 +18,7 @@ from octolog.domain.upkeep import SnapshotCompleted, TimerFired
 from octolog.ports import LogRecord
 from schemas.catalog import TOPIC_RECORDS
 from schemas.codec import Codec
+from schemas.json_schema import fault_in
 from streams.dead_letters import dead_letter
 from streams.headers import event_headers
 from streams.snapshots import program_key, program_snapshot, snapshot, snapshot_key
@@ -57,7 +58,7 @@ class TaskProcessor:
     ) -> None:
         self.partition = partition
         self.shard = Shard(
-            self._record, self._tell, closed, window=window, lease_ms=lease_ms, count=self._count
+            self._record, self._tell, closed, window=window, lease_ms=lease_ms, count=self._count, fault_in=fault_in
         )
         self.facts = 0
         self.snapshotted: dict[TaskId, set[bytes]] = {}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from typing import Final
 
 from octolog.domain import facts as f
 from octolog.domain.errors import InvalidContract
@@ -13,6 +14,8 @@ from octolog.domain.evaluator.places import decomposed_id
 from octolog.domain.evaluator.state import Fault
 from octolog.domain.evaluator.text import is_reserved
 from octolog.domain.ids import AttemptId, TaskId, attempt_id, step_task_id
+from octolog.domain.orchestration import approval, course, faults, replanning
+from octolog.domain.registry import Registry
 from octolog.domain.reports import (
     AttemptHeartbeat,
     AttemptStarted,
@@ -22,9 +25,10 @@ from octolog.domain.reports import (
     ResultStatus,
 )
 from octolog.domain.retry import delay_ms
+from octolog.domain.routing import OR_FAIL
 from octolog.domain.rules import MAX_DEPTH, MAX_INPUT_CHARS, MAX_PLANNED_STEPS, check_plan
-from octolog.domain.task import ending
-from octolog.domain.task.commands import AssignAttempt
+from octolog.domain.task import accounts, ending
+from octolog.domain.task.commands import AssignAttempt, DeferRouting
 from octolog.domain.task.evolve import result_mark
 from octolog.domain.task.ledger import add, amounts, vector
 from octolog.domain.task.state import Attempt, Node, NodeStatus, Tree
@@ -41,11 +45,18 @@ _RENEWAL_SHARE = 4
 
 _MAX_NOTE_CHARS = 500
 
+REFUSED_PLAN: Final = "INVALID_PLAN"
+"""The code of an attempt whose plan is refused, by the tree or by its own arm; the arm is told and asked again."""
+
 
 def on_assign(tree: Tree, command: AssignAttempt, at_ms: int) -> Iterator[f.Fact]:
     """Reserve an allowance and assign; nothing when the task is not ready or must wait for budget."""
     node = tree.nodes.get(command.task_id)
     if node is None or tree.closed or node.status is not NodeStatus.READY:
+        return
+    if command.refusal:
+        fault = Fault("INVALID_INPUT", Category.VALIDATION, command.refusal)
+        yield from _unassignable(tree, node, fault, at_ms)
         return
     held = sum(len(tree.nodes[need].output) for need in node.depends_on)
     if held > MAX_INPUT_CHARS:
@@ -58,6 +69,14 @@ def on_assign(tree: Tree, command: AssignAttempt, at_ms: int) -> Iterator[f.Fact
     # Of a program nobody knows how many steps will come: who works now is taken to want as much again.
     lanes = tree.unassigned + len(tree.attempts) if tree.programs else 0
     allowance = tree.ledger.grant(node.spec.want, tree.unassigned, lanes)
+    if tree.accounts and allowance is not None:
+        allowance = accounts.granted(tree, node, allowance)
+        spent = accounts.spent(tree, node)
+        if spent is not None:
+            message = f"the budget of {spent[0].task_id} is spent"
+            category = Category.RESOURCE_EXHAUSTED
+            yield from ending.fail(tree, node, "BUDGET_EXCEEDED", category, message, at_ms)
+            return
     if allowance is None:
         return
     if allowance.max_time_ms == 0:
@@ -79,6 +98,26 @@ def on_assign(tree: Tree, command: AssignAttempt, at_ms: int) -> Iterator[f.Fact
         node.spec.routing_policy,
         command.candidates,
     )
+
+
+def on_defer(tree: Tree, command: DeferRouting, at_ms: int) -> Iterator[f.Fact]:
+    """A task that no arm can take waits, and says so once; by a policy that does not wait, it fails."""
+    node = tree.nodes.get(command.task_id)
+    if node is None or tree.closed:
+        return
+    if node.spec.routing_policy.endswith(OR_FAIL):
+        fault = Fault("ARM_UNAVAILABLE", Category.EXTERNAL, command.reason)
+        yield from _unassignable(tree, node, fault, at_ms)
+    elif not node.deferred:
+        yield f.RoutingDeferred(at_ms, node.task_id, command.reason)
+
+
+def _unassignable(tree: Tree, node: Node, fault: Fault, at_ms: int) -> Iterator[f.Fact]:
+    """No attempt can be made at a task: no retry, no other structure would change that."""
+    if tree.programs:
+        yield from agenda.run(tree, Fail(node.task_id, fault), at_ms)
+    else:
+        yield from ending.fail_with(tree, node, fault, at_ms)
 
 
 def on_sign_of_life(tree: Tree, command: AttemptStarted | AttemptHeartbeat, at_ms: int) -> Iterator[f.Fact]:
@@ -109,12 +148,17 @@ def on_usage(tree: Tree, command: ModelCallIntended | ResourceUsed, at_ms: int) 
         phase, used = f.UsagePhase.ACTUAL, command.used
     # Time is measured from assignment to end, not added up from reports: the ledger would count it twice.
     metered = Amounts(used.tokens, 0, used.cost_micros, used.calls)
-    yield f.UsageRecorded(at_ms, attempt.task_id, attempt.attempt_id, number, phase, command.model, metered)
+    version = command.price_version if isinstance(command, ResourceUsed) else ""
+    yield f.UsageRecorded(
+        at_ms, attempt.task_id, attempt.attempt_id, number, phase, command.model, metered, version
+    )
     if phase is f.UsagePhase.ACTUAL:
         yield from ending.check_budget(tree, at_ms)
 
 
-def on_result(tree: Tree, result: ExecutionResult, at_ms: int) -> Iterator[f.Fact]:
+def on_result(
+    tree: Tree, result: ExecutionResult, at_ms: int, registry: Registry | None = None
+) -> Iterator[f.Fact]:
     """Settle a current attempt and decide what becomes of its task; a late result is a fact that changes nothing."""
     attempt = tree.attempts.get(result.attempt_id)
     if attempt is None or attempt.arm_id != result.arm_id:
@@ -131,19 +175,32 @@ def on_result(tree: Tree, result: ExecutionResult, at_ms: int) -> Iterator[f.Fac
             )
         return
     node = tree.nodes[attempt.task_id]
-    ended = _judged(tree, attempt, result, at_ms)
+    ended = _judged(tree, attempt, result, at_ms, registry)
     yield ended
     yield from ending.check_budget(tree, at_ms)
     if tree.closed:
         return
     if ended.outcome is not f.Outcome.SUCCESS:
         yield from _after_failure(tree, node, ended, at_ms)
+    else:
+        yield from _after_success(tree, node, result, at_ms)
+    if tree.flows:
+        yield from replanning.if_stalled(tree, node.parent, at_ms)
+
+
+def _after_success(tree: Tree, node: Node, result: ExecutionResult, at_ms: int) -> Iterator[f.Fact]:
+    if result.question:
+        yield approval.requested(node, f.ApprovalReason.QUESTION, result.question, at_ms)
     elif result.plan:
         yield f.TaskPlanned(at_ms, node.task_id, result.attempt_id, result.plan)
     elif result.subtask is not None:
         yield from _spawn(tree, node, result, at_ms)
     elif node.op is not None and result.operators:
         yield from _adopt(tree, node, result, at_ms)
+    elif node.flow is not None and node.flow.judges is not None:
+        yield from course.verdict(tree, node, result.attempt_id, result, at_ms)
+    elif tree.flows:
+        yield from course.complete(tree, node, at_ms)
     elif tree.programs:
         yield from agenda.run(tree, Complete(node.task_id), at_ms)
     else:
@@ -186,6 +243,12 @@ def on_timer(tree: Tree, timer: TimerFired, at_ms: int) -> Iterator[f.Fact]:
         ):
             yield f.RetryDue(at_ms, node.task_id)
         return
+    if timer.kind is TimerKind.APPROVAL:
+        held = tree.nodes.get(TaskId(timer.subject))
+        silence = None if held is None or tree.closed else approval.timed_out(held, at_ms)
+        if held is not None and silence is not None:
+            yield from course.decided(tree, held, silence, at_ms)
+        return
     attempt = tree.attempts.get(AttemptId(timer.subject))
     if attempt is None:
         return
@@ -207,24 +270,42 @@ def _expire(
     yield from ending.check_budget(tree, at_ms)
     if not tree.closed:
         yield from _after_failure(tree, node, ended, at_ms)
+        if tree.flows:
+            yield from replanning.if_stalled(tree, node.parent, at_ms)
 
 
 def _after_failure(tree: Tree, node: Node, ended: f.AttemptEnded, at_ms: int) -> Iterator[f.Fact]:
     message = ended.error or "no reason given"
     if ended.error_code == "BUDGET_EXCEEDED":
         yield from ending.exhaust(tree, message, at_ms)
+    elif ended.error_code == REFUSED_PLAN and (
+        again := replanning.refused(node, ended.attempt_id, message, at_ms)
+    ):
+        yield again
     elif ended.retryable and _tries(node) < node.spec.retry.max_attempts and not _is_structural(node, ended):
         wait_ms = delay_ms(node.spec.retry, ended.attempt_id, _tries(node))
         yield f.RetryScheduled(at_ms, node.task_id, node.attempts + 1, wait_ms, at_ms + wait_ms)
     else:
         code = ended.error_code or "INTERNAL_ERROR"
-        category = (
-            Category.TIMEOUT if ended.outcome in (f.Outcome.TIMED_OUT, f.Outcome.LOST) else Category.INTERNAL
-        )
+        category = ending.category_of(ended)
+        if tree.flows and (
+            yield from _orchestrated(tree, node, ended, Fault(code, category, message), at_ms)
+        ):
+            return
         if tree.programs:
             yield from _after_all_tries(tree, node, ended, Fault(code, category, message), at_ms)
         else:
             yield from ending.fail(tree, node, code, category, message, at_ms)
+
+
+def _orchestrated(
+    tree: Tree, node: Node, ended: f.AttemptEnded, fault: Fault, at_ms: int
+) -> Generator[f.Fact, None, bool]:
+    """A judge could not judge, or a step of a plan that can be made again failed; False: nothing of the kind."""
+    if node.flow is not None and node.flow.judges is not None:
+        yield from course.judge_failed(tree, node, ended, at_ms)
+        return True
+    return node.op is None and (yield from replanning.absorbed(tree, node, fault, at_ms))
 
 
 def _after_all_tries(
@@ -242,20 +323,25 @@ def _after_all_tries(
 
 def _tries(node: Node) -> int:
     """Attempts at a task since it began, or since its last subtask ended: those count as retries."""
-    return node.attempts - (0 if node.spawn is None else node.spawn.attempts_before)
+    before = 0 if node.spawn is None else node.spawn.attempts_before
+    return node.attempts - (before if node.flow is None else max(before, node.flow.attempts_before))
 
 
 def _is_structural(node: Node, ended: f.AttemptEnded) -> bool:
     return node.op is not None and recovery.is_structural(ended.task_error)
 
 
-def _judged(tree: Tree, attempt: Attempt, result: ExecutionResult, at_ms: int) -> f.AttemptEnded:
+def _judged(
+    tree: Tree, attempt: Attempt, result: ExecutionResult, at_ms: int, registry: Registry | None
+) -> f.AttemptEnded:
     """The attempt's end as reported, with its settlement; a plan that is none makes it a failure."""
     outcome, error, code = _OUTCOMES[result.status], result.error, result.error_code
     retryable, task_error = result.retryable, result.task_error
-    fault = _plan_fault(tree, tree.nodes[attempt.task_id], result)
+    fault = _plan_fault(tree, tree.nodes[attempt.task_id], result, registry)
     if fault is not None:
-        outcome, error, code, retryable = f.Outcome.FAILURE, fault, "INVALID_OUTPUT", True
+        again = faults.asks_again(tree.nodes[attempt.task_id], result)
+        code, retryable = (REFUSED_PLAN, False) if again else ("INVALID_OUTPUT", True)
+        outcome, error = f.Outcome.FAILURE, fault
         task_error = TaskError(TaskErrorType.INVALID_OUTPUT, fault, violations=(fault,))
     elif outcome is f.Outcome.SUCCESS:
         found = recovery.judge(tree, tree.nodes[attempt.task_id], result)
@@ -288,14 +374,17 @@ def _judged(tree: Tree, attempt: Attempt, result: ExecutionResult, at_ms: int) -
     )
 
 
-def _plan_fault(tree: Tree, node: Node, result: ExecutionResult) -> str | None:
-    """What is wrong with a plan: it breaks a bound, nests too deep, or names a task that exists."""
+def _plan_fault(tree: Tree, node: Node, result: ExecutionResult, registry: Registry | None) -> str | None:
+    """What is wrong with a plan (it breaks a bound, nests too deep, or names a task that exists), or a verdict."""
+    if tree.flows and (fault := faults.fault_of(node, result, registry)) is not None:
+        return fault
     if not result.plan:
         return None
     if node.depth + 1 > MAX_DEPTH:
         return f"TOO_DEEP: plan: plans nest at most {MAX_DEPTH} deep"
+    done = faults.done_steps(tree, node) if node.flow is not None and node.flow.replans else ()
     try:
-        check_plan("plan", result.plan, MAX_PLANNED_STEPS, node.task_id)
+        check_plan("plan", result.plan, MAX_PLANNED_STEPS, node.task_id, done)
         check_new(tree, (step_task_id(node.task_id, step.step_id) for step in result.plan))
         if node.op is not None or node.spawn is not None:
             _check_names(step.step_id for step in result.plan)

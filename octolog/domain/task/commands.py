@@ -24,6 +24,7 @@ class AssignAttempt:
         candidates: Every arm that passed the hard filters, best first.
         lease_ms: How long the arm may stay silent.
         timeout_ms: The arm's own limit on an attempt.
+        refusal: What is wrong with the task's context by the arm's input schema, with its path; empty: nothing.
     """
 
     task_id: TaskId
@@ -31,6 +32,7 @@ class AssignAttempt:
     candidates: tuple[Candidate, ...]
     lease_ms: int
     timeout_ms: int
+    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True)

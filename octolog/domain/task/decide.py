@@ -17,12 +17,15 @@ from octolog.domain.contract import (
     CancelTask,
     ContractCommand,
     DenyTask,
+    ExtendBudget,
     SubmitTask,
 )
 from octolog.domain.digest import contract_digest
 from octolog.domain.errors import InvalidContract
 from octolog.domain.evaluator import agenda
 from octolog.domain.ids import TaskId, step_task_id
+from octolog.domain.orchestration import approval, course
+from octolog.domain.registry import Registry
 from octolog.domain.reports import (
     AttemptHeartbeat,
     AttemptStarted,
@@ -32,32 +35,35 @@ from octolog.domain.reports import (
     ModelCallIntended,
     ResourceUsed,
 )
-from octolog.domain.rules import MAX_DEPTH, check_command
+from octolog.domain.rules import MAX_DEPTH, MAX_METERED, check_command
 from octolog.domain.task import attempts, ending
 from octolog.domain.task.commands import AssignAttempt, DeferRouting, TreeCommand
-from octolog.domain.task.evolve import amendment_mark, evolve, rejection_mark
-from octolog.domain.task.ledger import add, bounds
+from octolog.domain.task.evolve import amendment_mark, evolve, extension_mark, rejection_mark
+from octolog.domain.task.ledger import add, bounds, vector
 from octolog.domain.task.state import Tree, TreeStatus, fingerprint
 from octolog.domain.upkeep import TimerFired
-from octolog.domain.values import Category
+from octolog.domain.values import Category, Limits
 
 _LIMIT_NAMES: Final = ("max_tokens", "max_time_ms", "max_cost_micros", "max_llm_calls")
 
 
-def decide(tree: Tree, command: TreeCommand, at_ms: int) -> Iterator[f.Fact]:
+def decide(
+    tree: Tree, command: TreeCommand, at_ms: int, registry: Registry | None = None
+) -> Iterator[f.Fact]:
     """Yield the facts that follow from a command, each to be folded before the next is asked for.
 
     Args:
         tree: The state; read, never changed here.
         command: What is asked.
         at_ms: The input record's timestamp, milliseconds since the epoch, the broker's clock.
+        registry: The arms, as of the offset that the facts name; None: plans are not held against it.
     """
     match command:
         case ExecutionResult():
-            yield from attempts.on_result(tree, command, at_ms)
+            yield from attempts.on_result(tree, command, at_ms, registry)
         case AssignAttempt():
             yield from attempts.on_assign(tree, command, at_ms)
-        case SubmitTask() | CancelTask() | ApproveTask() | DenyTask() | AmendBudget():
+        case SubmitTask() | CancelTask() | ApproveTask() | DenyTask() | AmendBudget() | ExtendBudget():
             yield from _on_request(tree, command, at_ms)
         case AttemptStarted() | AttemptHeartbeat():
             yield from attempts.on_sign_of_life(tree, command, at_ms)
@@ -67,12 +73,12 @@ def decide(tree: Tree, command: TreeCommand, at_ms: int) -> Iterator[f.Fact]:
             pass  # told for the record: nothing is decided by it
         case TimerFired():
             yield from attempts.on_timer(tree, command, at_ms)
-        case DeferRouting(task_id=task_id, reason=reason):
-            node = tree.nodes.get(task_id)
-            if node is not None and not node.deferred:
-                yield f.RoutingDeferred(at_ms, task_id, reason)
+        case DeferRouting():
+            yield from attempts.on_defer(tree, command, at_ms)
         case _:
             assert_never(command)
+    if tree.unasked and not tree.closed:
+        yield from approval.ask_for_held(tree, at_ms)
 
 
 def advance(tree: Tree, command: TreeCommand, at_ms: int) -> list[f.Fact]:
@@ -94,9 +100,12 @@ def _on_request(tree: Tree, command: ContractCommand, at_ms: int) -> Iterator[f.
                 yield from _cancel(tree, command, at_ms)
             case AmendBudget():
                 yield from _amend(tree, command, at_ms)
+            case ExtendBudget():
+                yield from _extend(tree, command, at_ms)
             case ApproveTask() | DenyTask():
                 _open(tree, command.root_task_id)
-                raise InvalidContract("NOTHING_TO_APPROVE", "task_id", f"{command.task_id} waits for nobody")
+                decided = approval.answered(tree, command, at_ms)
+                yield from course.decided(tree, tree.nodes[command.task_id], decided, at_ms)
             case _:
                 assert_never(command)
     except InvalidContract as broken:
@@ -118,7 +127,7 @@ def _submit(tree: Tree, command: SubmitTask, at_ms: int) -> Iterator[f.Fact]:
     else:
         _check_subtask(tree, command)
     yield f.TaskSubmitted(at_ms, contract, digest, command.submitted_by)
-    if contract.operators:
+    if contract.operators and contract.approval is None:
         yield from agenda.run(tree, agenda.root_of(contract.task_id, contract.parent_task_id), at_ms)
 
 
@@ -177,6 +186,23 @@ def _amend(tree: Tree, command: AmendBudget, at_ms: int) -> Iterator[f.Fact]:
     yield from ending.check_budget(tree, at_ms)
 
 
+def _extend(tree: Tree, command: ExtendBudget, at_ms: int) -> Iterator[f.Fact]:
+    """Add to what is limited; the fact names the sums, so that nobody has to add again."""
+    if extension_mark(command.request_id) in tree.seen:
+        return
+    _open(tree, command.root_task_id)
+    added = vector(command.add)
+    limits = Limits(
+        *(
+            None if limit is None else min(limit + more, MAX_METERED)
+            for limit, more in zip(bounds(tree.ledger.limits), added, strict=True)
+        )
+    )
+    if limits == tree.ledger.limits:
+        raise InvalidContract("INVALID_BUDGET", "add", "adds nothing: what it names is not limited")
+    yield f.BudgetAmended(at_ms, limits, command.amended_by, command.reason, command.request_id)
+
+
 def _open(tree: Tree, root_id: TaskId) -> None:
     if tree.status is TreeStatus.ABSENT:
         raise InvalidContract("TASK_NOT_FOUND", "root_task_id", f"no task {root_id}")
@@ -191,6 +217,7 @@ def _refusal(command: ContractCommand, broken: InvalidContract, at_ms: int) -> f
         case (
             CancelTask(root_task_id=task_id, requested_by=who)
             | AmendBudget(root_task_id=task_id, amended_by=who)
+            | ExtendBudget(root_task_id=task_id, amended_by=who)
         ):
             pass
         case ApproveTask(task_id=task_id, approved_by=who) | DenyTask(task_id=task_id, denied_by=who):

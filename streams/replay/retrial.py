@@ -17,6 +17,7 @@ from octolog.domain.upkeep import TimerFired, TimerKind
 from octolog.ports import LogRecord
 from schemas.codec import Codec, RecordedFact
 from schemas.fact_bytes import Origin, Origins, Settings
+from schemas.json_schema import fault_in
 from streams.processors.task import TaskProcessor
 from streams.replay.counted_calls import CountedCalls
 from streams.replay.cursor import Cursor
@@ -70,7 +71,7 @@ class Retrial(TaskProcessor):
     ) -> None:
         # What the engine was set to comes with every fact.
         super().__init__(partition, codec, _never, closed, window=DEFAULT_WINDOW, lease_ms=DEFAULT_LEASE_MS)
-        self.shard = Shard(self._record, None, closed)
+        self.shard = Shard(self._record, None, closed, fault_in=fault_in)
         self._facts, self._closed_trees, self._report, self._cut = facts, closed, report, cut
         self._cleared, self._calls = cleared, calls
         self._settled: dict[TaskId, Vector] = {}

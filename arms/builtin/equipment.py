@@ -11,8 +11,10 @@ from arms.arm import Arm
 from arms.builtin.coder import make_coder
 from arms.builtin.executor import make_executor
 from arms.builtin.retriever import make_retriever
+from arms.builtin.template import make_template
 from arms.executor.policy import ExecutorPolicy
 from arms.retriever.search import Library
+from arms.template.memory import Memory
 from octolog.domain.ids import ArmId
 
 __all__ = ["PLAIN", "Equipment", "equipped"]
@@ -28,6 +30,7 @@ class Equipment:
         walls: What holds on this machine, as `arms.sandbox.box.detect` says; None: not looked at.
         library: What the retriever searches with; None: by words, and nothing is kept on disk.
         vectors: The library has an embedding model.
+        memory: Whom templates' context modes have asked; None: nobody.
     """
 
     model: bool = False
@@ -35,6 +38,7 @@ class Equipment:
     walls: Mapping[str, str] | None = None
     library: Library | None = None
     vectors: bool = False
+    memory: Memory | None = None
 
 
 PLAIN: Final = Equipment()
@@ -44,6 +48,7 @@ _MADE_OF: Final[Mapping[ArmId, Callable[[Equipment], Arm]]] = MappingProxyType({
     ArmId("coder"): lambda given: make_coder(model=given.model),
     ArmId("executor"): lambda given: make_executor(given.policy, walls=given.walls),
     ArmId("retriever"): lambda given: make_retriever(given.library, vectors=given.vectors, model=given.model),
+    ArmId("template"): lambda given: make_template(memory=given.memory),
 })  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from arms.chat.messages import Message, Role
 from arms.chat.tools import Tool
 from arms.limits import HandlerConfig
 from arms.template.answers import checked, program, result, schema_of
-from arms.template.memory import Memory, recall
+from arms.template.memory import Memory, Recollection, recall, recalled, recollected
 from arms.template.prompts import Told, told_of
 from arms.template.subtasks import continuation, resumed, spawn_tool
 from arms.work import Work
@@ -59,12 +59,28 @@ def make_template(
     async def template(work: Work) -> Answer:
         """Converse with a model about the task until it answers, or asks for a subtask."""
         given = work.assignment
-        told = told_of(given, await recall(memory, given))
+        known = await _recollection(work, memory)
+        told = told_of(given, known.text, cut=known.cut)
         if given.recovery is not None and given.recovery.kind is RecoveryKind.DECOMPOSITION:
             return await _decompose(work, told)
-        return await _answer(work, told, tools(work) if tools is not None else ())
+        return await _answer(work, told, tools(work) if tools is not None else (), known)
 
     return template
+
+
+async def _recollection(work: Work, memory: Memory | None) -> Recollection:
+    """What memory says about the task, in the log before the model hears of it; after a subtask, what it said then."""
+    given = work.assignment
+    if given.continuation is not None:
+        return recollected(given.continuation)
+    remembered = await recall(None if work.constraints.get("memory") is False else memory, given)
+    if remembered is None:
+        return Recollection()
+    found = recalled(given, remembered)
+    await work.handler.recalled(found)
+    return Recollection(
+        found.context, tuple(f"memory:{each.memory_id}" for each in found.memories), found.truncated
+    )
 
 
 async def _decompose(work: Work, told: Told) -> Answer:
@@ -81,7 +97,7 @@ async def _decompose(work: Work, told: Told) -> Answer:
     return Answer(output, confidence=0.5, operators=operators, model_version=ended.model)
 
 
-async def _answer(work: Work, told: Told, tools: Sequence[Tool]) -> Answer:
+async def _answer(work: Work, told: Told, tools: Sequence[Tool], known: Recollection) -> Answer:
     given = work.assignment
     begun = resumed(given, Message(Role.USER, told.prompt))
     work.handler.resume(begun.turns, begun.held_tokens)
@@ -96,11 +112,11 @@ async def _answer(work: Work, told: Told, tools: Sequence[Tool]) -> Answer:
     ended = await conversation.run()
     if isinstance(ended.value, SubtaskRequest):
         kept = continuation(
-            ended, conversation.messages, work.handler.used.turns, conversation.held_tokens[0]
+            ended, conversation.messages, work.handler.used.turns, conversation.held_tokens[0], known
         )
         return _waiting(ended, ended.value, kept, _usage(work, told))
     found = checked(result(ended.text, given.output_type, _usage(work, told)), given.output_type)
-    return Answer(found, confidence=0.5, model_version=ended.model)
+    return Answer(found, confidence=0.5, data_sources=known.sources, model_version=ended.model)
 
 
 def _waiting(ended: Ended, request: SubtaskRequest, kept: dict[str, object], usage: str) -> Answer:

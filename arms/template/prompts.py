@@ -8,7 +8,6 @@ from typing import Final
 
 import orjson
 
-from arms.template.memory import Remembered
 from octolog.domain.assignment import AttemptAssignment, Recovery
 from octolog.domain.errors import StoreUnavailable
 from octolog.domain.evaluator.text import filled
@@ -50,8 +49,13 @@ class Told:
     given: tuple[str, ...]
 
 
-def told_of(given: AttemptAssignment, remembered: Remembered | None) -> Told:
+def told_of(given: AttemptAssignment, remembered: str = "", *, cut: bool = False) -> Told:
     """What a model is told of an attempt.
+
+    Args:
+        given: The attempt.
+        remembered: What memory says about it; empty: nothing.
+        cut: Memory knows more than that.
 
     Raises:
         StoreUnavailable: An input lies in a blob store that this host does not read.
@@ -64,12 +68,14 @@ def told_of(given: AttemptAssignment, remembered: Remembered | None) -> Told:
         system = "\n\n".join(filter(None, (given.system, system)))
         return Told(_with_type(system, given.output_type), text, (f"recovery {recovery.number}",))
     task = given.instructions or given.goal
-    parts = list(_parts(given, task, remembered))
+    parts = list(_parts(given, task))
+    if remembered:
+        parts.append(("From memory (not all of it)" if cut else "From memory", remembered))
     text = "\n\n".join((task, *(f"{title}:\n{body}" for title, body in parts)))
     return Told(_with_type(given.system, given.output_type), text, tuple(title for title, _ in parts))
 
 
-def _parts(given: AttemptAssignment, task: str, remembered: Remembered | None) -> Iterator[tuple[str, str]]:
+def _parts(given: AttemptAssignment, task: str) -> Iterator[tuple[str, str]]:
     for each in given.inputs:
         if each.output_blob is not None:
             blob = each.output_blob.sha256[:12]
@@ -84,9 +90,6 @@ def _parts(given: AttemptAssignment, task: str, remembered: Remembered | None) -
         yield "Constraints", given.constraints_json
     if given.acceptance_criteria:
         yield "The result is held against", "\n".join(f"- {each}" for each in given.acceptance_criteria)
-    if remembered is not None and (remembered.context or remembered.matches):
-        found = (f"- {match.path}{': ' + match.note if match.note else ''}" for match in remembered.matches)
-        yield "From memory", "\n".join((remembered.context, *found)).strip()
 
 
 def _recovering(recovery: Recovery) -> tuple[str, str]:

@@ -12,6 +12,7 @@ import orjson
 from arms.chat.conversation import Ended
 from arms.chat.messages import Message, Role, ToolCall
 from arms.chat.tools import BadArguments, Tool
+from arms.template.memory import Recollection
 from octolog.domain.assignment import AttemptAssignment
 from octolog.domain.errors import InvalidContract
 from octolog.domain.evaluator.legal import check_program
@@ -61,7 +62,9 @@ def spawn_tool() -> Tool:
     )
 
 
-def continuation(ended: Ended, messages: list[Message], turns: int, held_tokens: int) -> dict[str, Any]:
+def continuation(
+    ended: Ended, messages: list[Message], turns: int, held_tokens: int, known: Recollection
+) -> dict[str, Any]:
     """What is to be found again when a subtask is done: the turns after the task's own words, bounded.
 
     Args:
@@ -69,6 +72,7 @@ def continuation(ended: Ended, messages: list[Message], turns: int, held_tokens:
         messages: Said so far, the task's own words first.
         turns: Model responses so far.
         held_tokens: Tokens that the model holds of them.
+        known: What memory gave.
     """
     assert ended.call is not None, "a call asked for the subtask"  # noqa: S101
     turns_said = _turns(messages[1:])
@@ -81,6 +85,7 @@ def continuation(ended: Ended, messages: list[Message], turns: int, held_tokens:
             break
         kept.insert(0, plain)
     return {
+        **known.kept(),
         "call_id": ended.call.call_id,
         "held_tokens": held_tokens,
         "messages": [message for turn in kept for message in turn],

@@ -30,10 +30,12 @@ def equipment(settings: Settings, *, model: bool) -> Equipment:
     from arms.builtin.equipment import Equipment
     from arms.retriever.search import Library
     from arms.sandbox.box import detect
+    from octolog.app.recall import NodeMemory
 
     embedder = _embedder(settings)
     library = Library(embedder, settings.home / "retriever")
-    return Equipment(model, policy(settings), detect(), library, embedder is not None)
+    vectors = embedder is not None
+    return Equipment(model, policy(settings), detect(), library, vectors, NodeMemory(settings))
 
 
 def policy(settings: Settings) -> ExecutorPolicy:

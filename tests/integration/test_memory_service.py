@@ -52,6 +52,7 @@ class Running:
     remote: RemoteMemories
     connection: Connection
     failed: list[Exception]
+    url: str
 
     def wait_for(self, topic: str, partition: int, offset: int) -> None:
         def reached() -> bool:
@@ -91,10 +92,11 @@ def running(settings: Settings) -> Iterator[Running]:
                 failed.append(error)
 
         thread = threading.Thread(target=follow)
-        with RemoteMemories(service.start()) as remote:
+        url = service.start()
+        with RemoteMemories(url) as remote:
             thread.start()
             try:
-                yield Running(service, remote, connection, failed)
+                yield Running(service, remote, connection, failed, url)
             finally:
                 stop.set()
                 thread.join(WAIT_S)

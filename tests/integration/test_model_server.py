@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,15 +30,17 @@ from octolog.app.arm_host import run_arms
 from octolog.app.connection import Connection
 from octolog.app.processes import StateFile, die_with_parent
 from octolog.app.verification import verify_log
+from octolog.client import Client
 from octolog.domain import facts as f
 from octolog.domain.ids import ArmId
 from octolog.domain.operators import RecoveryKind
-from octolog.domain.reports import ModelCallIntended, ResourceUsed
+from octolog.domain.reports import ContextRecalled, HandlerMetrics, ModelCallIntended, ResourceUsed
 from octolog.testing import submit
 from schemas.xml.reader import read_program
 from streams.topics import RESOURCES, TASKS
 from tests.chaos.engine import ROOT, Facts, Processor, engine_settings, send
 from tests.integration.llama import NAME, WINDOW_TOKENS, Missing, llama
+from tests.integration.test_memory_service import MEMORY, running
 from tests.unit.arms.doubles import RecordingMeter, assignment
 from tests.unit.arms.model_server import Asked, Says, serving
 
@@ -58,7 +60,9 @@ TASKS_BY_NAME = {
     "asking": ONE.format("ask somebody", ""),
     "large": ONE.format("write a whole book", ""),
     "hopeless": ONE.format("write all books", ""),
+    "known": ONE.format("paint the eastern lighthouse", ""),
 }
+KNOWN = "To paint the eastern lighthouse, take the lighthouse keeper's red paint."
 SPAWN = ("7", "spawn_subtask", '{"goal":"Know it","instructions":"what is {{it}}?","inputs":{"it":"gold"}}')
 
 
@@ -84,6 +88,8 @@ def script(asked: Asked) -> Says:
             return Says(f"I was told: {last['content']}")
         case "what is gold?":
             return Says("a metal")
+        case "paint the eastern lighthouse":
+            return Says("red" if KNOWN in prompt else "nobody knows")
         case other:
             return Says(other)
 
@@ -104,12 +110,16 @@ class Ended:
         facts: By name of the task, in order.
         calls: Model calls announced, and settled.
         requests: How many the endpoint was asked.
+        recalled: What memory gave to attempts.
+        metrics: What their handlers counted.
         ok: Whether the whole log can be decided again.
     """
 
     facts: dict[str, list[f.Fact]]
     calls: tuple[list[ModelCallIntended], list[ResourceUsed]]
     requests: int
+    recalled: list[ContextRecalled]
+    metrics: list[HandlerMetrics]
     ok: bool
 
     def of(self, name: str, kind: type[Any]) -> list[Any]:
@@ -140,13 +150,15 @@ def ended(tmp_path_factory: pytest.TempPathFactory, kafka_jars: None) -> Iterato
 
 def _run(log: Connection, bootstrap: str, folder: Path) -> Ended:
     said = folder / "arms.log"
-    with serving(script) as server, said.open("wb") as out:
+    with ExitStack() as stack:
+        server, out = stack.enter_context(serving(script)), stack.enter_context(said.open("wb"))
         arms = subprocess.Popen(
             [sys.executable, "-m", "tests.integration.test_model_server", bootstrap, str(folder), server.url],
             cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=out, stderr=out,
         )  # fmt: skip
         processor = Processor(bootstrap, folder / "state")
         try:
+            stack.enter_context(_memory(bootstrap, folder))
             send(log, [_submitted(name, document) for name, document in TASKS_BY_NAME.items()])
             facts = Facts(log).wait_until_over(
                 TASKS_BY_NAME, 180, tell=lambda: processor.output() + said.read_text()
@@ -158,11 +170,27 @@ def _run(log: Connection, bootstrap: str, folder: Path) -> Ended:
             reports = list(_records(log, RESOURCES))
             intended = [report for report in reports if isinstance(report, ModelCallIntended)]
             used = [report for report in reports if isinstance(report, ResourceUsed)]
-            return Ended(found, (intended, used), len(server.asked), verify_log(log).ok)
+            recalled = [report for report in reports if isinstance(report, ContextRecalled)]
+            metrics = [report for report in reports if isinstance(report, HandlerMetrics)]
+            calls = intended, used
+            return Ended(found, calls, len(server.asked), recalled, metrics, verify_log(log).ok)
         finally:
             processor.stop()
             arms.terminate()
             arms.wait(60)
+
+
+@contextmanager
+def _memory(bootstrap: str, folder: Path) -> Iterator[None]:
+    """A node's memory, which knows one thing, and says where it is."""
+    settings = engine_settings(folder, bootstrap).model_copy(update={"embedding_model": "hashing"})
+    with running(settings) as node, Client(settings) as client:
+        told = client.remember(
+            KNOWN, entity_type="fact", source="judge", task_id="T-0", confidence=0.9, validated=True
+        )
+        node.wait_for(MEMORY, told.sent.partition, told.sent.offset)
+        StateFile(settings.run_dir / "memory.json").write(state="ready", url=node.url)
+        yield
 
 
 def _submitted(name: str, document: str) -> Any:
@@ -219,6 +247,31 @@ def test_malformed_divisions_are_counted_and_then_the_task_fails(ended: Ended) -
 def test_a_model_asks_for_a_subtask_and_goes_on_with_its_answer(ended: Ended) -> None:
     assert [fact.request.goal for fact in ended.of("asking", f.SubtaskRequested)] == ["Know it"]
     assert ended.output("asking")["content"] == "I was told: a metal"
+
+
+def test_38_a_task_with_a_fresh_context_is_given_what_memory_knows_and_the_log_says_what(
+    ended: Ended,
+) -> None:
+    assert ended.output("known")["content"] == "red"
+    [told] = [told for told in ended.recalled if told.root_task_id == "known"]
+    assert KNOWN in told.context
+    assert (told.with_history, told.truncated) == (False, False)
+    [memory] = told.memories
+    assert (ended.of("known", f.AttemptEnded)[-1].provenance.data_sources) == (f"memory:{memory.memory_id}",)
+    assert {told.context for told in ended.recalled if told.root_task_id == "typed"} == {""}
+
+
+def test_33_every_handlers_turns_and_context_are_in_the_log(ended: Ended) -> None:
+    attempts = {call.attempt_id for call in ended.calls[0]}
+    assert sorted(told.attempt_id for told in ended.metrics) == sorted(attempts)
+    again = sum(told.metrics.turns_used for told in ended.metrics) - ended.requests
+    assert again == 1, "what goes on after a subtask begins with the turn from before it"
+    [large] = [told for told in ended.metrics if (told.task_id, told.stopped_by) == ("large", "turns")]
+    assert (large.metrics.turns_used, large.metrics.turns_limit, large.warnings) == (
+        2,
+        2,
+        ("turns: 2 of 2 used",),
+    )
 
 
 def test_every_model_call_was_announced_and_settled_once(ended: Ended) -> None:

@@ -348,7 +348,7 @@ def test_the_references_examples_run(known: Any) -> None:
     page = (Path(__file__).parents[3] / "docs" / "reference" / "tables.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
     statements = [text for text in block.split(";") if text.strip()]
-    assert len(statements) == 3
+    assert len(statements) == 5
     for statement in statements:
         result = run_query(known.store, statement.replace("'T-1'", f"'{PLANNED}'"))
         assert result.table.num_rows > 0

@@ -21,6 +21,7 @@ from octolog.domain import (
     memory,
     operators,
     reports,
+    security,
     tasksystem,
     upkeep,
     values,
@@ -43,6 +44,7 @@ _MODULES: Final = (
     tasksystem,
     audit,
     templates,
+    security,
 )
 
 
@@ -73,7 +75,7 @@ TOPIC_RECORDS: Final[dict[str, tuple[type[Any], ...]]] = {
     "octolog.timers": (upkeep.TimerFired,),
     "octolog.tasks": get_args(facts.Fact),
     "octolog.assignments": get_args(assignment.ArmCommand),
-    "octolog.arms": get_args(arm.ArmEvent),
+    "octolog.arms": get_args(arm.ArmEvent) + get_args(security.SecurityEvent),
     "octolog.memory": get_args(memory.MemoryEvent),
     "octolog.episodes": get_args(memory.EpisodeEvent),
     "octolog.snapshots": (upkeep.TreeSnapshot, upkeep.SnapshotCompleted),

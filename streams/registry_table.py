@@ -10,10 +10,11 @@ from octolog.domain.arm import ArmEvent
 from octolog.domain.errors import UndecodableRecord
 from octolog.domain.ids import ArmId
 from octolog.domain.registry import Registry, evolve_registry
+from octolog.domain.security import SecurityEvent
 from octolog.ports import LogRecord
 from schemas.codec import Codec
 
-_EVENTS = get_args(ArmEvent)
+_EVENTS = get_args(ArmEvent) + get_args(SecurityEvent)
 
 
 class RegistryTable:
@@ -39,7 +40,7 @@ class RegistryTable:
 
         What was folded before is passed over. So when `on_new_arm` fails, the same records may be given again.
         """
-        before = self.registry.arms
+        arms, security = self.registry.arms, self.registry.security
         for record in records:
             if record.offset < self.registry.offset:
                 continue
@@ -55,4 +56,4 @@ class RegistryTable:
             for arm_id in evolved.arms.keys() - self.registry.arms.keys():
                 self._on_new_arm(arm_id)
             self.registry = evolved
-        return self.registry.arms is not before
+        return self.registry.arms is not arms or self.registry.security is not security

@@ -13,10 +13,12 @@ from typing import Any, Final
 from arms import topics
 from arms.arm import Arm, Fail
 from arms.handler import DeadlinePassed, Handler
+from arms.host.guard import Guard
 from arms.host.held import Held, Kept, Phase, Place
 from arms.host.meter import AttemptMeter
 from arms.host.outbox import Outbox
 from arms.host.places import Places
+from arms.large import has_claims, resolved
 from arms.metrics import metrics_of
 from arms.model import Model
 from arms.outcome import Outcomes
@@ -24,6 +26,7 @@ from arms.work import Work
 from octolog.domain.assignment import AttemptAssignment, AttemptRevoked
 from octolog.domain.errors import OctologError
 from octolog.domain.reports import ExecutionResult
+from octolog.ports import BlobStore
 from octolog.safety import PiiMode
 
 __all__ = ["Desk"]
@@ -41,6 +44,8 @@ class Desk:
         model: The model configured, if any.
         on_start: Called with an attempt when it begins.
         pii: What becomes of personal data and secrets in what it reports.
+        blobs: Where large values lie; None: they are neither read nor written.
+        guard: Judges capability tokens; None: nobody does.
     """
 
     def __init__(
@@ -51,13 +56,16 @@ class Desk:
         model: Model | None,
         on_start: Callable[[Desk, Held], None],
         pii: PiiMode = PiiMode.REDACT,
+        blobs: BlobStore | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self.arm = arm
         self.held: dict[str, Held] = {}
         self.running = 0
         self._outbox, self._pool, self._model, self._on_start = outbox, pool, model, on_start
-        self._outcomes = Outcomes(arm, pii)
+        self._outcomes, self._blobs = Outcomes(arm, pii, blobs), blobs
         self._kept = Kept()
+        self._guard = guard
         self._queue: list[tuple[int, int, int, Held]] = []
         self._taken = 0
         self._loop = asyncio.get_running_loop()
@@ -115,6 +123,12 @@ class Desk:
         held.timed_out = True
         held.halt(f"ran longer than {self._limit_ms(held)} ms")
 
+    def refuse(self, held: Held, why: Fail) -> None:
+        """End a running attempt whose permission was revoked, with a failure."""
+        if held.phase is Phase.RUNNING:
+            held.refused = why
+            held.halt(str(why))
+
     def remaining_s(self, held: Held) -> float:
         """Seconds that a running attempt may still take."""
         return held.started_s + self._limit_ms(held) / 1000 - monotonic()
@@ -123,6 +137,10 @@ class Desk:
         """Start nothing more; give the tasks that still run."""
         self._closed = True
         return [held.task for held in self.held.values() if held.task is not None]
+
+    def sayable(self, text: str) -> str:
+        """A text as it may be logged."""
+        return self._outcomes.note(text)[:500]
 
     def _drop(self, held: Held, reason: str) -> None:
         held.phase = Phase.ENDED
@@ -155,11 +173,24 @@ class Desk:
             config=self.arm.config.under(assignment),
             deadline_s=held.started_s + self._limit_ms(held) / 1000,
         )
-        work = Work(assignment, handler, model=self._model, on_note=self._noter(held), loop=self._loop)
         outcomes = self._outcomes
         try:
+            if self._guard is not None and self._guard.concerns(assignment):
+                await self._guard.admit(assignment)
+            if self._blobs is not None and has_claims(assignment):
+                assignment = await asyncio.to_thread(resolved, assignment, self._blobs)
+            work = Work(assignment, handler, model=self._model, on_note=self._noter(held), loop=self._loop)
             value = await (self.arm.function(work) if self.arm.is_async else self._in_thread(held, work))
+            result = outcomes.of(assignment, value, handler, **_times(held))
+            if result is None:  # too large for a record
+                result = await asyncio.to_thread(
+                    outcomes.of_large, assignment, value, handler, **_times(held)
+                )
         except asyncio.CancelledError:
+            if held.refused is not None:
+                refused = outcomes.of_error(assignment, held.refused, handler, **_times(held))
+                self._end(held, refused, held.refused)
+                return
             if not held.timed_out:
                 if held.phase is Phase.ENDED:  # revoked; a host that stops leaves the attempt to the next
                     self._tell_metrics(held, asyncio.CancelledError())
@@ -171,7 +202,7 @@ class Desk:
                 _log.exception("arm %s failed at %s", self.arm.arm_id, assignment.task_id)
             self._end(held, outcomes.of_error(assignment, error, handler, **_times(held)), error)
         else:
-            self._end(held, outcomes.of(assignment, value, handler, **_times(held)))
+            self._end(held, result)
 
     def _noter(self, held: Held) -> Callable[[str], None]:
         def note(text: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final
 
+from arms.arm import Fail
 from arms.handler import Handler
 from arms.host.places import Places
 from octolog.domain.assignment import AttemptAssignment
@@ -40,6 +41,7 @@ class Held:
         phase: Queued, running, its result on the way, or ended: its result is in the log, or none is wanted.
         started_s: When its function began, monotonic seconds.
         timed_out: Its time was over before its function ended.
+        refused: Why it was stopped, when its permission was revoked.
         handler: Counts its model calls, once it runs.
         task: Runs it.
         timer: Ends it when its time is over.
@@ -55,6 +57,7 @@ class Held:
     phase: Phase = Phase.QUEUED
     started_s: float = 0.0
     timed_out: bool = False
+    refused: Fail | None = None
     handler: Handler | None = None
     task: asyncio.Task[None] | None = None
     timer: asyncio.TimerHandle | None = None

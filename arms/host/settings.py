@@ -33,6 +33,8 @@ class HostSettings:
         max_held: Attempts held at once, over all arms; reading pauses above it.
         threads: Threads for sync arms, over all arms.
         pii: What becomes of personal data and secrets in what an arm reports.
+        tokens_required: Every attempt needs a capability token, also where its policy asks for none.
+        token_keys: Ids of the keys whose tokens count; empty: all that were announced in the log.
         kafka: Properties passed through to the Kafka client, in librdkafka's names, for SASL and TLS.
     """
 
@@ -48,4 +50,6 @@ class HostSettings:
     max_held: int = 20_000
     threads: int = 32
     pii: PiiMode = PiiMode.REDACT
+    tokens_required: bool = False
+    token_keys: frozenset[str] = frozenset()
     kafka: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

@@ -7,6 +7,7 @@ import logging
 import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import chain
 from typing import Any, Final
 
@@ -15,8 +16,9 @@ from faust.app.base import BootStrategy
 from faust.web import Request, Response, View
 
 from arms import topics
-from arms.arm import Arm
+from arms.arm import Arm, Fail
 from arms.host.desk import Desk
+from arms.host.guard import Guard
 from arms.host.intake import Intake, make_topics
 from arms.host.outbox import Outbox
 from arms.host.places import Places
@@ -27,7 +29,10 @@ from arms.model import Model
 from octolog.domain.arm import ArmHealthChanged, ArmHeartbeat, ArmRegistered, Health
 from octolog.domain.assignment import AttemptAssignment, AttemptRevoked
 from octolog.domain.errors import BrokerUnavailable, ContractError, SettingsError
-from octolog.ports import Publisher
+from octolog.domain.ids import ArmId
+from octolog.domain.security import Security
+from octolog.ports import BlobStore, Publisher
+from octolog.safety.tokens import is_void
 from schemas.codec import Codec
 
 __all__ = ["serve"]
@@ -73,7 +78,12 @@ class _Worker(faust.Worker):
 
 
 def serve(
-    settings: HostSettings, arms: Sequence[Arm], publisher: Publisher, codec: Codec, model: Model | None
+    settings: HostSettings,
+    arms: Sequence[Arm],
+    publisher: Publisher,
+    codec: Codec,
+    model: Model | None,
+    blobs: BlobStore | None = None,
 ) -> None:
     """Host arms until a signal; see `arms.host.run_host`."""
     if model is None:
@@ -98,7 +108,7 @@ def serve(
             web_port=settings.web_port or 6066,
             worker_redirect_stdouts=False,
         )
-        host = _Host(settings, arms, publisher, codec, model, loop=loop, beacon=app.beacon)
+        host = _Host(settings, arms, publisher, codec, model, blobs, loop=loop, beacon=app.beacon)
         app.service(host)  # type: ignore[arg-type]  # Faust takes instances too
         _add_health_view(app, host)
         worker = _Worker(app, loop=loop, quiet=True, redirect_stdouts=False)
@@ -142,23 +152,28 @@ class _Host(faust.Service):
         publisher: Publisher,
         codec: Codec,
         model: Model | None,
+        blobs: BlobStore | None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.failure: BrokerUnavailable | None = None
-        self._settings, self._arms, self._model = settings, arms, model
+        self._settings, self._arms, self._model, self._blobs = settings, arms, model, blobs
         self._publisher, self._codec = publisher, codec
         self._desks: dict[str, Desk] = {}
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="arm")
         self._outbox = Outbox(publisher, codec, self.loop)
         self._signs = Signs(self._outbox, settings.instance_id, settings.grace_ms / 1000)
+        self._guard = Guard(settings, codec, self._on_tokens_revoked)
         self._intake: Intake | None = None
 
     def status(self) -> dict[str, Any]:
         """What the health view says."""
-        desks = {
+        desks: dict[str, dict[str, Any]] = {
             arm_id: {"held": len(desk.held), "running": desk.running} for arm_id, desk in self._desks.items()
         }
+        for arm in self._arms:
+            if arm.companion is not None and arm.arm_id in desks:
+                desks[arm.arm_id] |= arm.companion.status()
         return {
             "arms": desks,
             "instance_id": self._settings.instance_id,
@@ -168,7 +183,14 @@ class _Host(faust.Service):
     async def on_start(self) -> None:
         for arm in self._arms:
             self._desks[arm.arm_id] = Desk(
-                arm, self._outbox, self._pool, self._model, self._signs.began, self._settings.pii
+                arm,
+                self._outbox,
+                self._pool,
+                self._model,
+                self._signs.began,
+                self._settings.pii,
+                self._blobs,
+                self._guard,
             )
         names = [f"{topics.ASSIGNMENTS_PREFIX}{arm_id}" for arm_id in self._desks]
         await make_topics(self._settings, names)
@@ -177,6 +199,8 @@ class _Host(faust.Service):
         await self._intake.start()
         for arm in self._arms:
             self._say(arm.arm_id, ArmRegistered(arm.capability, self._settings.instance_id), "registered")
+            if arm.companion is not None:
+                await arm.companion.start(partial(self._on_health, arm.arm_id))
 
     async def on_stop(self) -> None:
         tasks = [task for desk in self._desks.values() for task in desk.close()]
@@ -185,6 +209,9 @@ class _Host(faust.Service):
             for task in late:
                 task.cancel()
             await asyncio.sleep(0)
+        for arm in self._arms:
+            if arm.companion is not None:
+                await arm.companion.stop()
         for arm_id, desk in self._desks.items():
             gone = ArmHealthChanged(
                 desk.arm.arm_id, Health.UNAVAILABLE, Health.HEALTHY, "its host was stopped"
@@ -193,6 +220,7 @@ class _Host(faust.Service):
         await self._drain()
         if self._intake is not None:
             await self._intake.stop()
+        await self._guard.stop()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     @faust.Service.task
@@ -245,6 +273,16 @@ class _Host(faust.Service):
     def _on_revoked(self, gone: list[Places]) -> None:
         for desk in self._desks.values():
             desk.forget(gone)
+
+    def _on_tokens_revoked(self, security: Security) -> None:
+        for desk in self._desks.values():
+            for held in list(desk.held.values()):
+                if self._guard.concerns(held.assignment) and is_void(held.assignment, security):
+                    desk.refuse(held, Fail("the token was revoked", "CAPABILITY_REVOKED"))
+
+    def _on_health(self, arm_id: ArmId, health: Health, before: Health, reason: str) -> None:
+        event = ArmHealthChanged(arm_id, health, before, self._desks[arm_id].sayable(reason))
+        self._say(arm_id, event, f"health:{id(event)}")
 
     def _say(self, arm_id: str, event: Any, what: str) -> None:
         event_id = f"{arm_id}:{self._settings.instance_id}:{what}"

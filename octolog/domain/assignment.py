@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import ClassVar, TypeAlias
 
 from octolog.domain.ids import ArmId, AttemptId, TaskId
 from octolog.domain.operators import ContextMode, RecoveryKind
+from octolog.domain.security import SecurityPolicy
 from octolog.domain.values import BlobRef, Limits, TaskError
 
 
@@ -68,6 +70,41 @@ class Continuation:
     continuation_json: str
 
 
+class FeedbackKind(StrEnum):
+    """Why a task gets another attempt that is no retry."""
+
+    UNKNOWN = "UNKNOWN"
+    REPAIR = "REPAIR"
+    PLAN_REFUSED = "PLAN_REFUSED"
+    REPLAN = "REPLAN"
+    APPROVED = "APPROVED"
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What an earlier attempt at the same task led to.
+
+    Attributes:
+        kind: REPAIR: the judge did not accept the output. PLAN_REFUSED: the plan was none. REPLAN: a step failed for
+            good. APPROVED: a person said yes.
+        number: The repair's, refusal's, new plan's or approval's number at the task, from 1.
+        message: The judge's feedback, the reason of the refusal or failure, or the person's comment.
+        failed_criteria: REPAIR: criteria that were not met.
+        output: REPAIR: what was judged of this task, canonical JSON; empty where it is a blob.
+        done: REPLAN: steps that are completed, with their outputs; a new plan may depend on them.
+        taken: REPLAN: names of steps that a new plan cannot use again.
+    """
+
+    schema_name: ClassVar[str] = "octolog.assignment.Feedback"
+    kind: FeedbackKind
+    number: int
+    message: str
+    failed_criteria: tuple[str, ...] = ()
+    output: str = ""
+    done: tuple[StepInput, ...] = ()
+    taken: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class AttemptAssignment:
     """One attempt for one arm.
@@ -100,6 +137,10 @@ class AttemptAssignment:
         context_mode: How the context came about, and how memory is to be asked; UNKNOWN outside programs.
         recovery: Set when this is a recovery of a failed task.
         continuation: Set when this goes on after a subtask.
+        feedback: Set when an earlier attempt led to this one: a repair, a refused plan, a new plan, an approval.
+        policy: The policy in force, for the arm's host to hold the attempt to; None: `default` as it is without a
+            record, which restricts nothing.
+        context_blob: Claim check of a large background; `context_json` is `{}` then.
     """
 
     schema_name: ClassVar[str] = "octolog.assignment.AttemptAssignment"
@@ -129,6 +170,9 @@ class AttemptAssignment:
     context_mode: ContextMode = ContextMode.UNKNOWN
     recovery: Recovery | None = None
     continuation: Continuation | None = None
+    feedback: Feedback | None = None
+    policy: SecurityPolicy | None = None
+    context_blob: BlobRef | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,16 @@ from octolog.domain.breaker import WHOLE, Breaker, after_call, half_open
 from octolog.domain.errors import InvalidContract
 from octolog.domain.ids import ArmId
 from octolog.domain.rules import check_capability
+from octolog.domain.security import (
+    NO_SECURITY,
+    CapabilityRevoked,
+    Security,
+    SecurityEvent,
+    SecurityPolicyPut,
+    SecurityPolicyWithdrawn,
+    TokenKeyAnnounced,
+    evolve_security,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +60,18 @@ class Registry:
         arms: By arm id; the same object as long as nothing changed that routing reads.
         offset: Registry facts before this offset of `octolog.arms` are folded in.
         breakers: Circuit breakers that something speaks against, by arm id.
+        security: Policies, keys and revocations; the same object as long as none changed.
     """
 
     arms: dict[ArmId, ArmState] = field(default_factory=dict[ArmId, ArmState])
     offset: int = 0
     breakers: dict[ArmId, Breaker] = field(default_factory=dict[ArmId, Breaker])
+    security: Security = NO_SECURITY
 
 
-def evolve_registry(registry: Registry, event: ArmEvent, offset: int, at_ms: int = 0) -> Registry:
+def evolve_registry(
+    registry: Registry, event: ArmEvent | SecurityEvent, offset: int, at_ms: int = 0
+) -> Registry:
     """Fold one registry fact; a description out of bounds changes nothing but the offset.
 
     Args:
@@ -85,12 +99,16 @@ def evolve_registry(registry: Registry, event: ArmEvent, offset: int, at_ms: int
                 before = registry.breakers.get(arm_id, WHOLE)
                 after = after_call(before, event, arms[arm_id].capability, offset)
                 return _with_breaker(registry, arm_id, after, offset)
-        case ArmBreakerChanged(arm_id=arm_id, state=BreakerState.HALF_OPEN, reason=reason):
-            if arm_id in registry.breakers:
-                after = half_open(registry.breakers[arm_id], at_ms, offset, reason)
-                return _with_breaker(registry, arm_id, after, offset)
+        case ArmBreakerChanged(
+            arm_id=arm_id, state=BreakerState.HALF_OPEN, cause_offset=cause, reason=reason
+        ):
+            breaker = registry.breakers.get(arm_id, WHOLE)
+            if breaker.cause_offset == cause:  # it may have opened again since
+                return _with_breaker(registry, arm_id, half_open(breaker, at_ms, offset, reason), offset)
         case ArmHeartbeat() | ArmBreakerChanged():
             pass
+        case SecurityPolicyPut() | SecurityPolicyWithdrawn() | TokenKeyAnnounced() | CapabilityRevoked():
+            return replace(registry, offset=offset + 1, security=evolve_security(registry.security, event))
         case _:
             assert_never(event)
     return replace(registry, arms=arms, offset=offset + 1)
@@ -106,14 +124,19 @@ def _registered(registry: Registry, capability: ArmCapability, offset: int, at_m
     else:
         breaker = WHOLE
     state = ArmState(capability, breaker=breaker.state)
-    return Registry({**registry.arms, arm_id: state}, offset + 1, _breakers(breakers, arm_id, breaker))
+    return Registry(
+        {**registry.arms, arm_id: state},
+        offset + 1,
+        _breakers(breakers, arm_id, breaker),
+        registry.security,
+    )
 
 
 def _with_breaker(registry: Registry, arm_id: ArmId, after: Breaker, offset: int) -> Registry:
     arm, arms = registry.arms[arm_id], registry.arms
     if after.state is not arm.breaker:
         arms = {**arms, arm_id: replace(arm, breaker=after.state)}
-    return Registry(arms, offset + 1, _breakers(registry.breakers, arm_id, after))
+    return Registry(arms, offset + 1, _breakers(registry.breakers, arm_id, after), registry.security)
 
 
 def _breakers(breakers: dict[ArmId, Breaker], arm_id: ArmId, after: Breaker) -> dict[ArmId, Breaker]:

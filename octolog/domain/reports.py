@@ -65,6 +65,20 @@ class AttemptHeartbeat:
 
 
 @dataclass(frozen=True, slots=True)
+class Redaction:
+    """What was taken out of a result before it was logged.
+
+    Attributes:
+        kind: What it was, e.g. `email`; see docs/how-to/safety.md.
+        count: How many of them.
+    """
+
+    schema_name: ClassVar[str] = "octolog.result.Redaction"
+    kind: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class ExecutionResult:
     """An arm finished an attempt (seed A). The task's own outcome is decided later, by the processor.
 
@@ -89,6 +103,7 @@ class ExecutionResult:
         subtask: What the arm wants done before it goes on; the same task then gets another attempt.
         continuation_json: With `subtask`: what the arm wants to find again then, canonical JSON object.
         question: What a person must approve before the arm goes on; the task then gets another attempt.
+        redactions: What was taken out of this result, by kind; the values are nowhere.
     """
 
     schema_name: ClassVar[str] = "octolog.result.ExecutionResult"
@@ -112,6 +127,7 @@ class ExecutionResult:
     subtask: SubtaskRequest | None = None
     continuation_json: str = "{}"
     question: str = ""
+    redactions: tuple[Redaction, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """Which arm takes a task: a pure function of the registry as of a known offset.
 
-Hard filters first: not retired, the one arm asked for, all tags, tier cap, healthy, breaker not open. Then the
-policy's order: `cost_first` (cheapest tier, then success rate, then id) or `weighted` (the published weights). A
-dead arm is never chosen over a live one, whatever its score. Source: seed A has both orders.
+Hard filters first: not retired, the one arm asked for, all tags, tier cap, healthy, breaker not open, and what the
+security policy allows. Then the routing policy's order: `cost_first` (cheapest tier, then success rate, then id) or
+`weighted` (the published weights). A dead arm is never chosen over a live one, whatever its score. Source: seed A
+has both orders.
 
 What does not depend on the task (who can be chosen at all, each arm's score among full matches, the orders) is
 computed once per registry (`RoutingIndex`), so that a decision looks at the arms of one tag alone: benches/routing.py.
@@ -18,6 +19,7 @@ from octolog.domain.arm import ArmCapability, BreakerState, Health
 from octolog.domain.facts import Candidate
 from octolog.domain.ids import ArmId
 from octolog.domain.registry import ArmState, Registry
+from octolog.domain.security import DEFAULT_POLICY, UNRESTRICTED, SecurityPolicy, objection
 
 OR_FAIL: Final = "_or_fail"
 """How the name of a policy ends by which a task that no arm can take fails at once; by the others it waits."""
@@ -38,12 +40,14 @@ class Requirement:
         tags: All of them.
         max_cost_tier: At most this tier.
         policy: One of `octolog.domain.rules.ROUTING_POLICIES`.
+        security: Name of the security policy.
     """
 
     assigned_arm: ArmId | None
     tags: tuple[str, ...]
     max_cost_tier: int | None
     policy: str
+    security: str = DEFAULT_POLICY
 
 
 class _Ranked:
@@ -69,6 +73,7 @@ class RoutingIndex:
     """
 
     def __init__(self, registry: Registry) -> None:
+        self._arms, self._policies = registry.arms, registry.security.policies
         self._usable = [arm for arm in registry.arms.values() if _state_against(arm) is None]
         self._ranked: dict[bool, _Ranked] = {}
 
@@ -79,13 +84,17 @@ class RoutingIndex:
         tags, cap, arm_id = need.tags, need.max_cost_tier, need.assigned_arm
         pool = min((ranked.by_tag.get(tag, []) for tag in tags), key=len) if tags else ranked.all
         wanted = frozenset(tags)
-        return tuple(
+        found = tuple(
             candidate
             for have, tier, candidate in pool
             if wanted <= have
             and (cap is None or tier <= cap)
             and (arm_id is None or arm_id == candidate.arm_id)
         )
+        policy = self._policies.get(need.security)
+        if policy is UNRESTRICTED:
+            return found
+        return tuple(each for each in found if _objection(policy, self._arms[each.arm_id]) is None)
 
     def _rank(self, *, weighted: bool) -> _Ranked:
         order = sorted(self._usable, key=_weighted_order if weighted else _cost_order)
@@ -107,16 +116,20 @@ def score(need: Requirement, arm: ArmState) -> float:
 def explain(need: Requirement, registry: Registry) -> str:
     """Why no arm can take the task: the nearest arm's missing tag or state, one line."""
     wanted = ", ".join(need.tags) or "any task"
+    policy = registry.security.policies.get(need.security)
+    if policy is None:
+        return f"security policy {need.security} is not in force"
     if need.assigned_arm is not None:
         arm = registry.arms.get(need.assigned_arm)
-        reason = "is not registered" if arm is None else _reason_against(need, arm)
+        reason = "is not registered" if arm is None else _reason_against(need, arm, policy)
         return f"arm {need.assigned_arm} {reason}"
     if not registry.arms:
         return f"no arm is registered (wanted: {wanted})"
     nearest = min(
         registry.arms.values(), key=lambda arm: (_missing(need, arm.capability), arm.capability.arm_id)
     )
-    return f"no capable healthy arm for {wanted}; nearest: {nearest.capability.arm_id} {_reason_against(need, nearest)}"
+    reason = _reason_against(need, nearest, policy)
+    return f"no capable healthy arm for {wanted}; nearest: {nearest.capability.arm_id} {reason}"
 
 
 def _points(arm: ArmState, match: float) -> float:
@@ -140,7 +153,12 @@ def _missing(need: Requirement, capability: ArmCapability) -> int:
     return len(set(need.tags) - set(capability.capabilities))
 
 
-def _reason_against(need: Requirement, arm: ArmState) -> str | None:
+def _objection(policy: SecurityPolicy | None, arm: ArmState) -> str | None:
+    capability = arm.capability
+    return objection(policy, capability.arm_id, capability.capabilities, capability.cost_tier)
+
+
+def _reason_against(need: Requirement, arm: ArmState, policy: SecurityPolicy) -> str | None:
     capability = arm.capability
     if arm.retired:
         return "is retired"
@@ -149,7 +167,7 @@ def _reason_against(need: Requirement, arm: ArmState) -> str | None:
         return f"lacks {', '.join(missing)}"
     if need.max_cost_tier is not None and capability.cost_tier > need.max_cost_tier:
         return f"is of cost tier {capability.cost_tier}, above {need.max_cost_tier}"
-    return _state_against(arm)
+    return _state_against(arm) or _objection(policy, arm)
 
 
 def _state_against(arm: ArmState) -> str | None:

@@ -80,7 +80,6 @@ MAX_INPUT_CHARS: Final = 2 * 1024 * 1024
 ROUTING_POLICIES: Final = ("cost_first", "weighted", "cost_first_or_fail", "weighted_or_fail")
 """How a task's arm is chosen; what to do when there is none: wait, or fail (`octolog.domain.routing`)."""
 
-SECURITY_POLICIES: Final = ("default",)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -139,9 +138,9 @@ def check_contract(contract: TaskContract) -> None:
         raise InvalidContract(
             "INVALID_POLICY", "routing_policy", f"must be one of {', '.join(ROUTING_POLICIES)}"
         )
-    if contract.security_policy is not None and contract.security_policy not in SECURITY_POLICIES:
+    if contract.security_policy is not None and not is_arm_id(contract.security_policy):
         raise InvalidContract(
-            "UNKNOWN_POLICY", "security_policy", f"no policy named {contract.security_policy!r}"
+            "UNKNOWN_POLICY", "security_policy", f"no policy is named {contract.security_policy[:64]!r}"
         )
     check_plan("steps", contract.steps, MAX_STEPS, contract.task_id)
     if contract.approval is not None:

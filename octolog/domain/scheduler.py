@@ -15,6 +15,7 @@ from octolog.domain.facts import Candidate
 from octolog.domain.ids import ArmId, TaskId
 from octolog.domain.registry import ArmState, Registry
 from octolog.domain.routing import Requirement, RoutingIndex
+from octolog.domain.security import Security
 from octolog.domain.task.state import Spec
 
 _Entry: TypeAlias = tuple[int, int, int, TaskId, TaskId]
@@ -53,12 +54,19 @@ class Scheduler:
         default_factory=dict[Requirement, tuple[Candidate, ...]]
     )
     _routes_of: dict[ArmId, ArmState] | None = None
+    _routes_under: Security | None = None
     _index: RoutingIndex = field(default_factory=lambda: RoutingIndex(Registry()))
 
-    def ready(self, root_id: TaskId, task_id: TaskId, spec: Spec, position: int, ordinal: int) -> None:
-        """A task became ready by the fact at `position`."""
+    def ready(
+        self, root_id: TaskId, task_id: TaskId, spec: Spec, security: str, position: int, ordinal: int
+    ) -> None:
+        """A task became ready by the fact at `position`; `security` names the policy of its tree."""
         need = Requirement(
-            spec.assigned_arm, spec.required_capabilities, spec.max_cost_tier, spec.routing_policy
+            spec.assigned_arm,
+            spec.required_capabilities,
+            spec.max_cost_tier,
+            spec.routing_policy,
+            security,
         )
         queue = self._queues.setdefault(need, [])
         heapq.heappush(queue, (spec.priority, position, ordinal, root_id, task_id))
@@ -116,8 +124,9 @@ class Scheduler:
 
     def _route(self, need: Requirement, registry: Registry) -> tuple[Candidate, ...]:
         # A heartbeat moves the offset and leaves the arms as they are, the same object.
-        if self._routes_of is not registry.arms:
+        if self._routes_of is not registry.arms or self._routes_under is not registry.security:
             self._routes.clear()
+            self._routes_under = registry.security
             self._routes_of, self._index = registry.arms, RoutingIndex(registry)
         found = self._routes.get(need)
         if found is None:

@@ -2,7 +2,8 @@
 
 An input record goes in; the facts it causes come out through `record`, what arms must be told through `tell`.
 The order of facts in a partition, and with it every number and hash, follows from the order of inputs alone,
-so `replay --verify` drives the same class with a `record` that compares instead of writes.
+so `replay --verify` drives the same class with a `record` that compares instead of writes. One module, because
+what one partition holds in memory changes together.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from octolog.domain.contract import (
     DenyTask,
     ExtendBudget,
     SubmitTask,
+    TaskContract,
 )
 from octolog.domain.digest import contract_digest
 from octolog.domain.errors import InvalidContract
@@ -36,6 +37,7 @@ from octolog.domain.reports import (
     ResourceUsed,
 )
 from octolog.domain.rules import MAX_DEPTH, MAX_METERED, check_command
+from octolog.domain.security import NO_SECURITY, Security
 from octolog.domain.task import attempts, ending
 from octolog.domain.task.commands import AssignAttempt, DeferRouting, TreeCommand
 from octolog.domain.task.evolve import amendment_mark, evolve, extension_mark, rejection_mark
@@ -64,7 +66,7 @@ def decide(
         case AssignAttempt():
             yield from attempts.on_assign(tree, command, at_ms)
         case SubmitTask() | CancelTask() | ApproveTask() | DenyTask() | AmendBudget() | ExtendBudget():
-            yield from _on_request(tree, command, at_ms)
+            yield from _on_request(tree, command, at_ms, registry)
         case AttemptStarted() | AttemptHeartbeat():
             yield from attempts.on_sign_of_life(tree, command, at_ms)
         case ModelCallIntended() | ResourceUsed():
@@ -90,12 +92,16 @@ def advance(tree: Tree, command: TreeCommand, at_ms: int) -> list[f.Fact]:
     return facts
 
 
-def _on_request(tree: Tree, command: ContractCommand, at_ms: int) -> Iterator[f.Fact]:
+def _on_request(
+    tree: Tree, command: ContractCommand, at_ms: int, registry: Registry | None
+) -> Iterator[f.Fact]:
     try:
         check_command(command)
         match command:
             case SubmitTask():
-                yield from _submit(tree, command, at_ms)
+                yield from _submit(
+                    tree, command, at_ms, NO_SECURITY if registry is None else registry.security
+                )
             case CancelTask():
                 yield from _cancel(tree, command, at_ms)
             case AmendBudget():
@@ -114,7 +120,7 @@ def _on_request(tree: Tree, command: ContractCommand, at_ms: int) -> Iterator[f.
             yield refusal
 
 
-def _submit(tree: Tree, command: SubmitTask, at_ms: int) -> Iterator[f.Fact]:
+def _submit(tree: Tree, command: SubmitTask, at_ms: int, security: Security) -> Iterator[f.Fact]:
     contract = command.contract
     digest = contract_digest(contract)
     if fingerprint("submit", contract.task_id, digest) in tree.seen:
@@ -126,9 +132,22 @@ def _submit(tree: Tree, command: SubmitTask, at_ms: int) -> Iterator[f.Fact]:
             )
     else:
         _check_subtask(tree, command)
+    _check_policy(tree, contract, security)
     yield f.TaskSubmitted(at_ms, contract, digest, command.submitted_by)
     if contract.operators and contract.approval is None:
         yield from agenda.run(tree, agenda.root_of(contract.task_id, contract.parent_task_id), at_ms)
+
+
+def _check_policy(tree: Tree, contract: TaskContract, security: Security) -> None:
+    """Raise InvalidContract unless the policy named is in force, and for a subtask its tree's."""
+    name = contract.security_policy
+    if name is None:
+        return
+    if name not in security.policies:
+        raise InvalidContract("UNKNOWN_POLICY", "security_policy", f"no policy named {name!r} is in force")
+    if contract.parent_task_id is not None and name != tree.security_policy:
+        message = f"differs from {tree.security_policy!r}, the policy of its tree"
+        raise InvalidContract("POLICY_MISMATCH", "security_policy", message)
 
 
 def _check_subtask(tree: Tree, command: SubmitTask) -> None:

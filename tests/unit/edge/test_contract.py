@@ -186,7 +186,7 @@ def test_a_plan_is_read_step_by_step() -> None:
             "acceptance_criteria",
             "11 criteria",
         ),
-        ({"goal": "g", "security_policy": "none"}, "UNKNOWN_POLICY", "security_policy", "'none'"),
+        ({"goal": "g", "security_policy": "No Such"}, "UNKNOWN_POLICY", "security_policy", "'No Such'"),
         ({"goal": "g", "routing_policy": "best"}, "INVALID_POLICY", "routing_policy", "cost_first, weighted"),
         (
             {"goal": "g", "retry": {"max_attempts": 0}},

@@ -29,18 +29,19 @@ CONTRACT = TaskContract(
 
 # fmt: off
 NEITHER = {
+    "about", "allowed_arms", "allowed_tags", "announced_by", "commands", "kind", "network", "pii_mode",
     "arm_id", "asked_by", "assigned_arm", "attempt_id", "capabilities", "capability",
     "capability_token", "cause_topic", "code", "collection", "command", "command_hash",
     "completed_steps", "consumer", "continuation", "contract_digest", "default_model", "depends_on",
-    "description", "digest", "embedding_model", "endpoint", "episode_id", "error", "error_code",
-    "failed_step", "field", "health_check_url", "input_hash", "input_name", "input_schema_json",
-    "instance_id", "key_id", "location", "media_type", "memory_id", "model", "model_version",
+    "description", "digest", "dropped", "embedding_model", "endpoint", "episode_id", "error", "error_code",
+    "failed_step", "failed_task_id", "field", "health_check_url", "input_hash", "input_name", "input_schema_json",
+    "instance_id", "judge_capabilities", "judge_task_id", "key_id", "location", "media_type", "memory_id", "model", "model_version",
     "name", "output_hash", "output_schema_json", "output_type", "owner", "parent_task_id", "path",
     "peaks", "policy", "previous_key_id", "price_version", "program_id", "public_key", "reason",
-    "recovery_task_id", "registered_by", "replaces", "required_capabilities", "resource",
+    "recovery_task_id", "registered_by", "repaired", "replaces", "request_id", "required_capabilities", "resource",
     "retired_by", "root_task_id", "routing_policy", "security_policy", "sha256", "signature",
     "source_topic", "status", "step_id", "stopped_by", "subject", "subtask_task_id", "superseded_by", "tags",
-    "task_id", "tests_passed", "topic", "type", "variable", "version", "warnings", "xml"
+    "taken", "task_id", "tests_passed", "topic", "type", "variable", "version", "warnings", "xml"
 }
 # fmt: on
 """Text that names no person: ids, names of machines and settings, digests. A new field joins them, or is marked."""

@@ -3,11 +3,63 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import ClassVar, TypeAlias
 
 from octolog.domain.ids import ArmId, TaskId
 from octolog.domain.operators import Operator
-from octolog.domain.values import DEFAULT_RETRY, NO_LIMITS, Limits, RetryPolicy
+from octolog.domain.values import DEFAULT_RETRY, NO_LIMITS, NOTHING, Amounts, BlobRef, Limits, RetryPolicy
+
+
+class OnTimeout(StrEnum):
+    """What a person's silence means."""
+
+    UNKNOWN = "UNKNOWN"
+    DENY = "DENY"
+    APPROVE = "APPROVE"
+    FAIL = "FAIL"
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRule:
+    """A task that a person must approve before it begins.
+
+    Attributes:
+        question: What the person is asked; empty: the task's goal.
+        timeout_ms: How long the person may take, milliseconds; None: any time.
+        on_timeout: What silence means; UNKNOWN counts as DENY.
+    """
+
+    schema_name: ClassVar[str] = "octolog.contract.ApprovalRule"
+    question: str = ""
+    timeout_ms: int | None = None
+    on_timeout: OnTimeout = OnTimeout.DENY
+
+
+@dataclass(frozen=True, slots=True)
+class Orchestration:
+    """How a task is brought to its goal: planned, judged, repaired, planned again, and whom to ask at the end.
+
+    Attributes:
+        judge: Hold the result against the acceptance criteria before the task counts as completed.
+        judge_capabilities: Tags the judging arm must have.
+        max_repairs: Repairs of a result that the judge did not accept; apart from retries.
+        max_replans: New plans after a step failed for good.
+        min_confidence: A verdict of less confidence goes to a person, 0.0 to 1.0.
+        escalate: Ask a person where the task would fail otherwise.
+        approval_timeout_ms: How long that person may take, milliseconds; None: any time.
+        on_timeout: What silence means; UNKNOWN counts as DENY.
+    """
+
+    schema_name: ClassVar[str] = "octolog.contract.Orchestration"
+    judge: bool = True
+    judge_capabilities: tuple[str, ...] = ("criteria_validation",)
+    max_repairs: int = 2
+    max_replans: int = 2
+    min_confidence: float = 0.0
+    escalate: bool = False
+    approval_timeout_ms: int | None = None
+    on_timeout: OnTimeout = OnTimeout.DENY
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +78,8 @@ class Step:
         budget: What the step may use at most, out of the tree's budget.
         priority: 1 (first) to 10; None: the task's.
         timeout_ms: Longest run of one attempt, milliseconds; None: the arm's own.
+        approval: Set when a person must approve it before it begins.
+        context_blob: Claim check of a large background; `context_json` is `{}` then.
     """
 
     schema_name: ClassVar[str] = "octolog.contract.Step"
@@ -40,6 +94,8 @@ class Step:
     budget: Limits = NO_LIMITS
     priority: int | None = None
     timeout_ms: int | None = None
+    approval: ApprovalRule | None = None
+    context_blob: BlobRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +120,11 @@ class TaskContract:
         timeout_ms: Longest run of one attempt, milliseconds; None: the arm's own.
         steps: A plan, if the producer has one; empty: the task is atomic.
         operators: A program, flat, in document order; its root is this task. Not together with `steps`.
+        approval: Set when a person must approve it before it begins.
+        orchestration: Judging, repairs and new plans; None: a result counts as its arm says, a plan is made once.
+        nested_budgets: On a root: a budget below it bounds all attempts at its task and everything below that,
+            together. False: it bounds each attempt.
+        context_blob: Claim check of a large background; `context_json` is `{}` then. Not in a program.
     """
 
     schema_name: ClassVar[str] = "octolog.contract.TaskContract"
@@ -84,6 +145,10 @@ class TaskContract:
     timeout_ms: int | None = None
     steps: tuple[Step, ...] = ()
     operators: tuple[Operator, ...] = ()
+    approval: ApprovalRule | None = None
+    orchestration: Orchestration | None = None
+    nested_budgets: bool = False
+    context_blob: BlobRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +191,8 @@ class ApproveTask:
         root_task_id: The tree.
         task_id: The task that waits.
         approved_by: Who says so.
-        comment: Why, for the log.
+        comment: Why, for the log; the arm is told.
+        number: Which of the task's requests for approval is meant, from 1; 0: the open one.
     """
 
     schema_name: ClassVar[str] = "octolog.contract.ApproveTask"
@@ -134,6 +200,7 @@ class ApproveTask:
     task_id: TaskId
     approved_by: str
     comment: str = ""
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +212,7 @@ class DenyTask:
         task_id: The task that waits.
         denied_by: Who says so.
         reason: Why, for the log.
+        number: Which of the task's requests for approval is meant, from 1; 0: the open one.
     """
 
     schema_name: ClassVar[str] = "octolog.contract.DenyTask"
@@ -152,6 +220,7 @@ class DenyTask:
     task_id: TaskId
     denied_by: str
     reason: str = ""
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,4 +241,24 @@ class AmendBudget:
     reason: str = ""
 
 
-ContractCommand: TypeAlias = SubmitTask | CancelTask | ApproveTask | DenyTask | AmendBudget
+@dataclass(frozen=True, slots=True)
+class ExtendBudget:
+    """Add to the limits of a running tree; what is not limited stays so.
+
+    Attributes:
+        root_task_id: The tree.
+        request_id: Tells a repeat from another request; the sender chooses it.
+        add: What is added to each limit.
+        amended_by: Who says so.
+        reason: Why, for the log.
+    """
+
+    schema_name: ClassVar[str] = "octolog.contract.ExtendBudget"
+    root_task_id: TaskId
+    request_id: str
+    add: Amounts = NOTHING
+    amended_by: str = ""
+    reason: str = ""
+
+
+ContractCommand: TypeAlias = SubmitTask | CancelTask | ApproveTask | DenyTask | AmendBudget | ExtendBudget

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, TypeAlias, get_args
 
-from octolog.domain.contract import Step, TaskContract
+from octolog.domain.contract import OnTimeout, Step, TaskContract
 from octolog.domain.ids import ArmId, AttemptId, TaskId
 from octolog.domain.operators import Operator, RecoveryKind, SubtaskRequest
 from octolog.domain.quick import quick
@@ -37,6 +37,18 @@ class UsagePhase(StrEnum):
     UNKNOWN = "UNKNOWN"
     INTENDED = "INTENDED"
     ACTUAL = "ACTUAL"
+
+
+class ApprovalReason(StrEnum):
+    """Why a person is asked."""
+
+    UNKNOWN = "UNKNOWN"
+    BEFORE_START = "BEFORE_START"
+    QUESTION = "QUESTION"
+    NOT_ACCEPTED = "NOT_ACCEPTED"
+    LOW_CONFIDENCE = "LOW_CONFIDENCE"
+    PLAN_REFUSED = "PLAN_REFUSED"
+    STEP_FAILED = "STEP_FAILED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +193,7 @@ class UsageRecorded:
         phase: Announced or real; a real use replaces the announcement of the same number.
         model: Model asked; empty for work without one.
         amounts: How much.
+        price_version: Version of the prices that the cost was computed with; empty: it has no price.
     """
 
     schema_name: ClassVar[str] = "octolog.task.UsageRecorded"
@@ -191,6 +204,7 @@ class UsageRecorded:
     phase: UsagePhase
     model: str
     amounts: Amounts
+    price_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +252,7 @@ class BudgetAmended:
         limits: The new limits.
         amended_by: Who asked.
         reason: Why.
+        request_id: Tells a request to add to the limits from another; empty: the limits were named.
     """
 
     schema_name: ClassVar[str] = "octolog.task.BudgetAmended"
@@ -245,6 +260,7 @@ class BudgetAmended:
     limits: Limits
     amended_by: str
     reason: str
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -538,6 +554,174 @@ class SubtaskRequested:
     continuation_json: str
 
 
+@dataclass(frozen=True, slots=True)
+class ApprovalRequested:
+    """A task waits for a person.
+
+    Attributes:
+        at_ms: When, by the broker's clock.
+        task_id: The task that waits.
+        number: The request's number at the task, from 1.
+        reason: Why a person is asked.
+        question: What the person is asked.
+        on_timeout: What silence means.
+        due_ms: When silence is an answer, milliseconds since the epoch; null: never.
+        about: The step or judge that led to it, where it is another task.
+    """
+
+    schema_name: ClassVar[str] = "octolog.task.ApprovalRequested"
+    at_ms: int
+    task_id: TaskId
+    number: int
+    reason: ApprovalReason
+    question: str
+    on_timeout: OnTimeout
+    due_ms: int | None
+    about: TaskId | None
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalDecided:
+    """A person, or their silence, decided.
+
+    Attributes:
+        at_ms: When, by the broker's clock.
+        task_id: The task that waited.
+        number: The request's number at the task, from 1.
+        approved: Whether it goes on.
+        decided_by: Who said so; empty for silence.
+        comment: Why.
+        timed_out: True when silence decided.
+    """
+
+    schema_name: ClassVar[str] = "octolog.task.ApprovalDecided"
+    at_ms: int
+    task_id: TaskId
+    number: int
+    approved: bool
+    decided_by: str
+    comment: str
+    timed_out: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRefused:
+    """An arm's plan is none that can be followed; the arm is asked again, and told why.
+
+    Attributes:
+        at_ms: When, by the broker's clock.
+        task_id: The task the plan was for.
+        attempt_id: The attempt that made it.
+        number: How many plans for the task were refused, this one included.
+        reason: What is wrong with it.
+    """
+
+    schema_name: ClassVar[str] = "octolog.task.PlanRefused"
+    at_ms: int
+    task_id: TaskId
+    attempt_id: AttemptId
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class JudgingStarted:
+    """A task's result is held against its acceptance criteria; the judge's task joins the tree.
+
+    Attributes:
+        at_ms: When, by the broker's clock.
+        task_id: The task.
+        judge_task_id: The judge's task.
+        number: Its number at the task, from 1.
+        output: What several steps gave together, canonical JSON; else empty, and the attempt's own end has it.
+        output_blob: Claim check of a large output.
+        attempt_id: The attempt whose output is judged; null when it joins several.
+    """
+
+    schema_name: ClassVar[str] = "octolog.task.JudgingStarted"
+    at_ms: int
+    task_id: TaskId
+    judge_task_id: TaskId
+    number: int
+    output: str
+    output_blob: BlobRef | None
+    attempt_id: AttemptId | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskJudged:
+    """The judge's verdict.
+
+    Attributes:
+        at_ms: When, by the broker's clock.
+        task_id: The task that was judged.
+        judge_task_id: The judge's task.
+        attempt_id: The judge's attempt.
+        number: The verdict's number at the task, from 1.
+        accepted: True when every criterion is met and no issue is an error.
+        confidence: The verdict's confidence, 0.0 to 1.0.
+        passed: Criteria that are met.
+        failed: Criteria that are not.
+        feedback: What is to be done better.
+    """
+
+    schema_name: ClassVar[str] = "octolog.task.TaskJudged"
+    at_ms: int
+    task_id: TaskId
+    judge_task_id: TaskId
+    attempt_id: AttemptId
+    number: int
+    accepted: bool
+    confidence: float
+    passed: tuple[str, ...]
+    failed: tuple[str, ...]
+    feedback: str
+
+
+@dataclass(frozen=True, slots=True)
+class RepairStarted:
+    """What the judge did not accept is done again, with its feedback. No retry, and not counted as one.
+
+    Attributes:
+        at_ms: When, by the broker's clock.
+        task_id: The task that was judged.
+        number: The repair's number at the task, from 1.
+        repaired: Tasks that get another attempt: those whose outputs make the result.
+        failed: Criteria that were not met.
+        feedback: What the judge said.
+    """
+
+    schema_name: ClassVar[str] = "octolog.task.RepairStarted"
+    at_ms: int
+    task_id: TaskId
+    number: int
+    repaired: tuple[TaskId, ...]
+    failed: tuple[str, ...]
+    feedback: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplanStarted:
+    """A step of a plan failed for good; the planner is asked again, with what is done.
+
+    Attributes:
+        at_ms: When, by the broker's clock.
+        task_id: The task whose plan it is.
+        number: The new plan's number at the task, from 1.
+        failed_task_id: The step that failed.
+        reason: Why it failed.
+        dropped: Steps that will not be done.
+    """
+
+    schema_name: ClassVar[str] = "octolog.task.ReplanStarted"
+    at_ms: int
+    task_id: TaskId
+    number: int
+    failed_task_id: TaskId
+    reason: str
+    dropped: tuple[TaskId, ...]
+
+
 Fact: TypeAlias = (
     TaskSubmitted
     | RequestRejected
@@ -560,6 +744,13 @@ Fact: TypeAlias = (
     | RecoveryStarted
     | ProgramAdopted
     | SubtaskRequested
+    | ApprovalRequested
+    | ApprovalDecided
+    | PlanRefused
+    | JudgingStarted
+    | TaskJudged
+    | RepairStarted
+    | ReplanStarted
 )
 
 for _kind in get_args(Fact):

@@ -17,6 +17,7 @@ class TimerKind(StrEnum):
     TIMEOUT = "TIMEOUT"
     RETRY = "RETRY"
     REGISTRY = "REGISTRY"
+    APPROVAL = "APPROVAL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class TimerFired:
     Attributes:
         kind: What it is for.
         root_task_id: The tree; empty for REGISTRY.
-        subject: Attempt id for LEASE and TIMEOUT, task id for RETRY, empty for REGISTRY.
+        subject: Attempt id for LEASE and TIMEOUT, task id for RETRY and APPROVAL, empty for REGISTRY.
         due_ms: When it was due, milliseconds since the epoch.
     """
 

@@ -25,6 +25,7 @@ from octolog.testing import (
 )
 from streams.topics import CONTRACTS, RESULTS
 from tests.replay.log import Decided, World
+from tests.replay.orchestration_scenarios import ORCHESTRATED
 from tests.replay.program_scenarios import PROGRAMS
 
 RETRY = RetryPolicy(max_attempts=3, base_ms=1_000, factor=2.0, cap_ms=10_000)
@@ -269,5 +270,6 @@ SCENARIOS: dict[str, Callable[[], World]] = {
         dead_letters_between,
         restarted_in_between,
         *PROGRAMS,
+        *ORCHESTRATED,
     )
 }

@@ -33,7 +33,7 @@ def test_a_scenario_told_today_is_the_history_recorded(name: str) -> None:
 
 def test_histories_hold_every_kind_of_fact() -> None:
     kinds = {type(fact.fact).__name__ for tell in SCENARIOS.values() for fact in tell().facts()}
-    assert len(kinds) == 21, sorted(kinds)
+    assert len(kinds) == 28, sorted(kinds)
 
 
 def test_another_delay_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ from octolog.domain.evaluator.text import MAX_FILLED_CHARS
 from octolog.domain.ids import TaskId
 from octolog.domain.json_text import quoted
 from octolog.domain.operators import Operator, Role
+from octolog.domain.orchestration import judging
 from octolog.domain.task import ending
 from octolog.domain.task.state import Node, NodeStatus, Tree
 from octolog.domain.tasksystem import TaskType
@@ -141,6 +142,9 @@ def _look(tree: Tree, move: Look, agenda: list[Move]) -> None:
 def _complete(tree: Tree, task_id: TaskId, agenda: list[Move], at_ms: int) -> Iterator[f.Fact]:
     node = tree.nodes.get(task_id)
     if node is None or node.open_children:
+        return
+    if node.flow is not None and judging.is_wanted(node):
+        yield judging.started(tree, node, at_ms)
         return
     parent = parent_of(tree, node)
     role = Role.UNKNOWN if node.op is None else operator_of(tree, node.op).role

@@ -1,4 +1,7 @@
-"""Attempts: assigned, alive, metered, ended, tried again."""
+"""Attempts: assigned, alive, metered, ended, tried again.
+
+One module because every way an attempt can end leads to the same few decisions.
+"""
 
 from __future__ import annotations
 

@@ -65,6 +65,12 @@ def check_budget(tree: Tree, at_ms: int) -> Iterator[f.Fact]:
         yield from exhaust(tree, f"{resource.lower()}: {spent} used of {limit}", at_ms)
 
 
+def category_of(ended: f.AttemptEnded) -> Category:
+    """What kind of fault ended an attempt."""
+    silent = ended.outcome in (f.Outcome.TIMED_OUT, f.Outcome.LOST)
+    return Category.TIMEOUT if silent else Category.INTERNAL
+
+
 def exhaust(tree: Tree, message: str, at_ms: int) -> Iterator[f.Fact]:
     """End the tree because its budget is spent. Never retried, never decomposed."""
     root = tree.nodes[tree.root_id]
@@ -111,7 +117,11 @@ def elapsed(attempt: Attempt, at_ms: int) -> int:
 
 def completed_steps(tree: Tree) -> tuple[TaskId, ...]:
     """Tasks completed so far, in the order they joined the tree; of programs what their open operators hold."""
-    plain = (node.task_id for node in tree.nodes.values() if node.status is NodeStatus.COMPLETED)
+    plain = (
+        node.task_id
+        for node in tree.nodes.values()
+        if node.status is NodeStatus.COMPLETED and (node.flow is None or node.flow.judges is None)
+    )
     if not tree.programs:
         return tuple(plain)
     return (*plain, *(task_id for node in tree.nodes.values() for task_id in ended_children(tree, node)))
@@ -128,11 +138,22 @@ def completed(tree: Tree, node: Node, at_ms: int) -> f.TaskCompleted:
     if not node.planned:
         output, blob = (node.output, node.output_blob) if is_root else ("", None)
         return f.TaskCompleted(at_ms, node.task_id, node.output_of, output, blob)
-    last = [tree.nodes[child] for child in node.children if not tree.nodes[child].dependents]
+    last = last_steps(tree, node)
     if len(last) == 1:
         only = last[0]
         return f.TaskCompleted(at_ms, node.task_id, only.output_of, only.output, only.output_blob)
     return f.TaskCompleted(at_ms, node.task_id, None, _joined(last), None)
+
+
+def last_steps(tree: Tree, node: Node) -> list[Node]:
+    """Steps whose outputs make the task's: completed, and no step that was done depends on them."""
+    over = (NodeStatus.FAILED, NodeStatus.CANCELLED)
+    steps = (tree.nodes[child] for child in node.children)
+    return [
+        step
+        for step in steps
+        if step.status not in over and all(tree.nodes[task_id].status in over for task_id in step.dependents)
+    ]
 
 
 def _joined(last: list[Node]) -> str:

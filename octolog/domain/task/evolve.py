@@ -9,7 +9,10 @@ from octolog.domain.contract import AmendBudget, Step, TaskContract
 from octolog.domain.evaluator import fold
 from octolog.domain.evaluator.program import Loaded
 from octolog.domain.ids import TaskId, step_task_id
+from octolog.domain.orchestration import fold as course
+from octolog.domain.orchestration.state import Flow
 from octolog.domain.reports import ExecutionResult
+from octolog.domain.task import accounts
 from octolog.domain.task.ledger import add, reserved_by, subtract, vector
 from octolog.domain.task.state import (
     Attempt,
@@ -20,6 +23,7 @@ from octolog.domain.task.state import (
     TreeStatus,
     fingerprint,
     join,
+    make_ready,
     set_status,
 )
 from octolog.domain.values import NO_LIMITS
@@ -57,6 +61,9 @@ def evolve(tree: Tree, fact: f.Fact) -> Tree:  # noqa: C901, PLR0915 -- one case
             node = tree.nodes.get(fact.task_id)
             if node is not None and node.op is not None and node.parent is not None:
                 fold.failed(tree, node, fact)
+            elif tree.flows and node is not None:
+                course.task_failed(tree, node, fact)
+                _task_over(tree, fact.task_id, NodeStatus.FAILED, TreeStatus.FAILED)
             else:
                 _task_over(tree, fact.task_id, NodeStatus.FAILED, TreeStatus.FAILED)
         case f.TaskCancelled():
@@ -71,7 +78,7 @@ def evolve(tree: Tree, fact: f.Fact) -> Tree:  # noqa: C901, PLR0915 -- one case
         case f.BudgetAmended():
             tree.ledger.limits = fact.limits
             tree.ledger.warned.clear()
-            tree.seen.add(amendment_mark(fact))
+            tree.seen.add(extension_mark(fact.request_id) if fact.request_id else amendment_mark(fact))
         case f.RequestRejected():
             tree.seen.add(rejection_mark(fact))
         case f.ResultIgnored():
@@ -82,6 +89,20 @@ def evolve(tree: Tree, fact: f.Fact) -> Tree:  # noqa: C901, PLR0915 -- one case
             fold.program_adopted(tree, fact)
         case f.SubtaskRequested():
             fold.subtask_requested(tree, fact)
+        case f.ApprovalRequested():
+            course.approval_requested(tree, fact)
+        case f.ApprovalDecided():
+            course.approval_decided(tree, fact)
+        case f.PlanRefused():
+            course.plan_refused(tree, fact)
+        case f.JudgingStarted():
+            course.judging_started(tree, fact)
+        case f.TaskJudged():
+            course.task_judged(tree, fact)
+        case f.RepairStarted():
+            course.repair_started(tree, fact)
+        case f.ReplanStarted():
+            course.replan_started(tree, fact)
         case _:
             assert_never(fact)
     return tree
@@ -102,8 +123,15 @@ def amendment_mark(amendment: AmendBudget | f.BudgetAmended) -> bytes:
     return fingerprint("amend", repr(amendment.limits), amendment.amended_by, amendment.reason)
 
 
+def extension_mark(request_id: str) -> bytes:
+    """Fingerprint of a request to add to limits."""
+    return fingerprint("extend", request_id)
+
+
 def _join(tree: Tree, node: Node) -> None:
     join(tree, node)
+    if tree.nested_budgets:
+        accounts.open_account(tree, node)
     parent = tree.nodes.get(node.parent) if node.parent is not None else None
     if parent is not None:
         parent.children.append(node.task_id)
@@ -115,6 +143,7 @@ def _task_submitted(tree: Tree, fact: f.TaskSubmitted) -> None:
     if tree.status is TreeStatus.ABSENT:
         tree.status = TreeStatus.OPEN
         tree.ledger.limits = contract.budget
+        tree.nested_budgets = contract.nested_budgets
         tree.security_policy = contract.security_policy or "default"
     tree.seen.add(fingerprint("submit", contract.task_id, fact.contract_digest))
     parent = tree.nodes.get(contract.parent_task_id) if contract.parent_task_id else None
@@ -127,6 +156,11 @@ def _task_submitted(tree: Tree, fact: f.TaskSubmitted) -> None:
         planned=bool(contract.steps),
     )
     _join(tree, node)
+    if contract.approval is not None or contract.orchestration is not None:
+        node.flow = Flow(contract.orchestration, contract.approval)
+        tree.flows += 1
+        if contract.approval is not None:
+            make_ready(tree, node)
     if contract.operators:
         tree.programs[contract.task_id] = Loaded(contract.operators, contract.context_json)
     _add_steps(tree, node, contract.steps)
@@ -144,7 +178,7 @@ def _add_steps(tree: Tree, parent: Node, steps: tuple[Step, ...]) -> None:
         task_id = step_task_id(parent.task_id, step.step_id)
         needs = tuple(step_task_id(parent.task_id, name) for name in step.depends_on)
         known = [tree.nodes[need] for need in needs if need in tree.nodes]
-        waiting_on = sum(need.status not in _OVER for need in known)
+        waiting_on = sum(need.status not in _OVER for need in known) + (parent.status is NodeStatus.HELD)
         _join(
             tree,
             Node(
@@ -157,6 +191,12 @@ def _add_steps(tree: Tree, parent: Node, steps: tuple[Step, ...]) -> None:
                 waiting_on=waiting_on,
             ),
         )
+        if step.approval is not None:
+            node = tree.nodes[task_id]
+            node.flow = Flow(gate=step.approval)
+            tree.flows += 1
+            if not waiting_on:
+                make_ready(tree, node)
         for need in known:
             need.dependents.append(task_id)
 
@@ -181,6 +221,8 @@ def _attempt_assigned(tree: Tree, fact: f.AttemptAssigned) -> None:
         node.attempts = fact.number
         node.current = fact.attempt_id
         node.deferred = False
+        if tree.accounts:
+            accounts.reserve(tree, node, reserved)
 
 
 def _lease_renewed(tree: Tree, fact: f.LeaseRenewed) -> None:
@@ -224,6 +266,8 @@ def _attempt_ended(tree: Tree, fact: f.AttemptEnded) -> None:
     node = tree.nodes.get(fact.task_id)
     if node is None:
         return
+    if tree.accounts and attempt is not None:
+        accounts.settle(tree, node, attempt.reserved, vector(fact.settled))
     node.current = None
     if fact.outcome in (f.Outcome.SUCCESS, f.Outcome.PARTIAL):
         node.output, node.output_blob, node.output_of = fact.output, fact.output_blob, fact.attempt_id
@@ -244,7 +288,7 @@ def _task_completed(tree: Tree, fact: f.TaskCompleted) -> None:
         dependent = tree.nodes[task_id]
         dependent.waiting_on -= 1
         if dependent.waiting_on == 0 and dependent.status is NodeStatus.BLOCKED:
-            set_status(tree, dependent, NodeStatus.READY)
+            make_ready(tree, dependent)
     if node.parent is None:
         tree.status = TreeStatus.COMPLETED
     elif node.op is not None:
@@ -265,6 +309,7 @@ def _contract_spec(contract: TaskContract, *, root: bool) -> Spec:
         goal=contract.goal,
         constraints_json=contract.constraints_json,
         context_json=contract.context_json,
+        context_blob=contract.context_blob,
         acceptance_criteria=contract.acceptance_criteria,
         assigned_arm=contract.assigned_arm,
         required_capabilities=contract.required_capabilities,
@@ -284,6 +329,7 @@ def _step_spec(parent: Spec, step: Step) -> Spec:
         step_id=step.step_id,
         constraints_json=parent.constraints_json,
         context_json=step.context_json,
+        context_blob=step.context_blob,
         acceptance_criteria=step.acceptance_criteria,
         assigned_arm=step.assigned_arm,
         required_capabilities=step.required_capabilities,

@@ -60,6 +60,53 @@ def reserved_by(allowance: Limits) -> Vector:
 
 
 @dataclass(slots=True)
+class Account:
+    """The budget of a task inside a tree, for all its attempts and everything below it.
+
+    Attributes:
+        limits: What they may use together.
+        settled: Charged by attempts that ended.
+        reserved: Held by allowances of open attempts.
+    """
+
+    limits: Limits
+    settled: Vector = ZERO
+    reserved: Vector = ZERO
+
+    def free(self) -> Bounds:
+        """What is neither settled nor reserved; None where there is no limit."""
+        return _free(self.limits, self.settled, self.reserved)
+
+    def capped(self, allowance: Limits, want: Limits, sharers: int) -> Limits | None:
+        """An allowance, cut to what is free here; None: wait until another attempt below releases some.
+
+        Args:
+            allowance: What the tree would grant.
+            want: The task's own limits; a part that is None gets an equal share of what is free here.
+            sharers: Tasks that share what is free.
+        """
+        parts: list[int | None] = []
+        rows = zip(
+            self.free(), bounds(allowance), bounds(want), bounds(self.limits), self.reserved, strict=True
+        )
+        for free, asked, wanted, limit, held in rows:
+            if free is None or limit is None:
+                parts.append(asked)
+                continue
+            most = limit if wanted is not None else max(1, free // sharers)
+            ask = most if asked is None else min(asked, most)
+            if ask > free and held > 0:
+                return None
+            parts.append(max(0, min(ask, free)))
+        return Limits(*parts)
+
+
+def _free(limits: Limits, settled: Vector, reserved: Vector) -> Bounds:
+    taken = add(settled, reserved)
+    return tuple(None if limit is None else limit - t for limit, t in zip(bounds(limits), taken, strict=True))  # type: ignore[return-value]  # zip loses the length
+
+
+@dataclass(slots=True)
 class Ledger:
     """Limits and entries of one tree.
 
@@ -86,9 +133,7 @@ class Ledger:
 
     def free(self) -> Bounds:
         """What is neither settled nor reserved; None where there is no limit."""
-        taken = add(self.settled, self.reserved)
-        limits = bounds(self.limits)
-        return tuple(None if limit is None else limit - t for limit, t in zip(limits, taken, strict=True))  # type: ignore[return-value]  # zip loses the length
+        return _free(self.limits, self.settled, self.reserved)
 
     def grant(self, want: Limits, sharers: int, lanes: int = 0) -> Limits | None:
         """The allowance for an attempt; None: wait until another attempt releases some.

@@ -14,10 +14,11 @@ from typing import Final
 from octolog.domain.evaluator.program import Loaded
 from octolog.domain.evaluator.state import Op, Spawn
 from octolog.domain.ids import ArmId, AttemptId, TaskId
-from octolog.domain.task.ledger import ZERO, Ledger, Vector
+from octolog.domain.orchestration.state import Flow
+from octolog.domain.task.ledger import ZERO, Account, Ledger, Vector
 from octolog.domain.values import DEFAULT_RETRY, NO_LIMITS, BlobRef, Limits, RetryPolicy
 
-STATE_VERSION: Final = 2
+STATE_VERSION: Final = 3
 """Raise it with every change of the classes below: snapshots of another version are not read."""
 
 
@@ -40,6 +41,7 @@ class NodeStatus(StrEnum):
     RUNNING = "RUNNING"
     BACKOFF = "BACKOFF"
     WAITING = "WAITING"
+    HELD = "HELD"
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
@@ -63,6 +65,7 @@ class Spec:
         priority: 1 (first) to 10.
         timeout_ms: Longest run of an attempt; None: the arm's own.
         retry: How transient failures are repeated.
+        context_blob: Claim check of a large background.
     """
 
     goal: str
@@ -78,6 +81,7 @@ class Spec:
     priority: int = 5
     timeout_ms: int | None = None
     retry: RetryPolicy = DEFAULT_RETRY
+    context_blob: BlobRef | None = None
 
 
 @dataclass(slots=True)
@@ -105,6 +109,8 @@ class Node:
         output_of: The attempt that made it.
         op: Its place in a program, where it is a task of one.
         spawn: The subtasks its arm asked for, once it did.
+        flow: Its orchestration, where there is any.
+        account: The budget of its own that it and all below it share, where it has one.
     """
 
     task_id: TaskId
@@ -127,6 +133,8 @@ class Node:
     output_of: AttemptId | None = None
     op: Op | None = None
     spawn: Spawn | None = None
+    flow: Flow | None = None
+    account: Account | None = None
 
 
 @dataclass(slots=True)
@@ -188,6 +196,10 @@ class Tree:
         attempts: Open attempts, in the order they were assigned.
         unassigned: Tasks that still need an attempt.
         seen: Fingerprints of commands that had their effect; a repeat of one has none.
+        flows: Tasks with an orchestration so far.
+        unasked: Tasks that wait for an approval that nobody asked for yet.
+        nested_budgets: Budgets inside the tree bound all that is below them.
+        accounts: Tasks with an account so far.
     """
 
     root_id: TaskId
@@ -199,6 +211,10 @@ class Tree:
     unassigned: int = 0
     seen: set[bytes] = field(default_factory=set[bytes])
     programs: dict[TaskId, Loaded] = field(default_factory=dict[TaskId, Loaded])
+    flows: int = 0
+    unasked: list[TaskId] = field(default_factory=list[TaskId])
+    nested_budgets: bool = False
+    accounts: int = 0
 
     @property
     def closed(self) -> bool:
@@ -206,19 +222,37 @@ class Tree:
         return self.status not in (TreeStatus.ABSENT, TreeStatus.OPEN)
 
 
-_NEEDS_ATTEMPT: Final = (NodeStatus.BLOCKED, NodeStatus.READY, NodeStatus.BACKOFF)
+NEEDS_ATTEMPT: Final = (NodeStatus.BLOCKED, NodeStatus.READY, NodeStatus.BACKOFF)
+"""A held task is left out: what it may need stays free for those that can go on."""
 
 
 def set_status(tree: Tree, node: Node, status: NodeStatus) -> None:
     """Change where a task stands, and the count of those that need an attempt. For `evolve` alone."""
-    tree.unassigned += (status in _NEEDS_ATTEMPT) - (node.status in _NEEDS_ATTEMPT)
+    tree.unassigned += (status in NEEDS_ATTEMPT) - (node.status in NEEDS_ATTEMPT)
     node.status = status
 
 
 def join(tree: Tree, node: Node) -> None:
     """Add a task. For `evolve` alone."""
     tree.nodes[node.task_id] = node
-    tree.unassigned += node.status in _NEEDS_ATTEMPT
+    tree.unassigned += node.status in NEEDS_ATTEMPT
+
+
+def make_ready(tree: Tree, node: Node) -> None:
+    """Nothing more stands before the task's next attempt, unless a person does. For `evolve` alone."""
+    if node.flow is not None and node.flow.gate is not None:
+        set_status(tree, node, NodeStatus.HELD)
+        tree.unasked.append(node.task_id)
+    else:
+        set_status(tree, node, NodeStatus.READY)
+
+
+def flow_of(tree: Tree, node: Node) -> Flow:
+    """The task's orchestration, made where it has none yet. For `evolve` alone."""
+    if node.flow is None:
+        node.flow = Flow()
+        tree.flows += 1
+    return node.flow
 
 
 def absent(root_id: TaskId) -> Tree:

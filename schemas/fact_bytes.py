@@ -20,7 +20,7 @@ from octolog.domain.facts import Fact
 from schemas.blocks import WIRE_HEADER_BYTES
 from schemas.codec import Codec
 from schemas.compiled import body_encoder
-from schemas.compiled.wire import LONG, int_, long, text
+from schemas.compiled.wire import LONG, SPAN, int_, long, text
 from schemas.registry import SchemaIds
 
 Bytes: TypeAlias = NDArray[np.uint8]
@@ -45,6 +45,7 @@ _PADDING: Final = bytes(64)
 _MAX_VARINT_BYTES: Final = 10
 _NO_SETTINGS: Final = b"\xff" * (_MAX_VARINT_BYTES + 1)
 """Before the first settings are known: no number begins so."""
+_MAX_TOPICS: Final = 100
 
 
 class FactSchemas:
@@ -100,26 +101,25 @@ class Settings(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """Where a fact stands, and what it comes from.
+    """What a fact comes from.
 
     Attributes:
-        position: Its number in its partition.
         cause_topic: Topic of the input that led to it.
         cause_offset: Offset of that input.
         settings: What it was decided with; the same object as of the fact read before, where nothing changed.
-        middle: The bytes of all this but the position: equal in every fact of one input. None: the fact is of
-            a schema whose link is another than ours.
+        middle: The bytes of all this: equal in every fact of one input. None: not known.
+        end: Where in the fact's bytes they end.
     """
 
-    position: int
     cause_topic: str
     cause_offset: int
     settings: Settings
     middle: bytes | None
+    end: int
 
 
 class Origins:
-    """Reads origins, one fact after the other.
+    """Reads the origins of facts whose hashes and links were checked (`streams.replay.hashes`), and compares them.
 
     Args:
         codec: Its ids are the ones in the facts' wire headers.
@@ -129,38 +129,72 @@ class Origins:
         self._schemas = FactSchemas(codec.ids)
         self._codec = codec
         self._writers: dict[type[Any], tuple[bytes, Callable[[Any, bytes], bytes]]] = {}
+        self._headers: set[bytes] = set()
+        self._topics: dict[bytes, str] = {}
         self._settings, self._settings_bytes = Settings(0, 0, 0, 0), _NO_SETTINGS
 
     def of(self, value: bytes) -> Origin:
-        """A fact's origin; neither its hash nor the rest of it is looked at.
+        """A fact's origin; of the rest of its bytes nothing is looked at.
 
         Raises:
             UndecodableRecord: When the value does not begin as a fact does.
         """
-        self._schemas.hashed_name(value[:WIRE_HEADER_BYTES])
+        header = value[:WIRE_HEADER_BYTES]
+        if header not in self._headers:
+            self._schemas.hashed_name(header)
+            self._headers.add(header)
         try:
             return self._read(value)
         except (IndexError, ValueError) as error:
             raise UndecodableRecord(f"no link: {error}") from error
 
     def _read(self, value: bytes) -> Origin:
-        root_bytes, at = long(value, WIRE_HEADER_BYTES)
-        _, at = long(value, at + max(0, root_bytes))  # its number in the tree
-        position, start = long(value, at)
-        topic, at = text(value, start)
-        offset, at = long(value, at)
+        at = WIRE_HEADER_BYTES
+        at += SPAN[value[at]] or _text_bytes(value, at)
+        while value[at] >= _MORE:  # its number in its tree
+            at += 1
+        at += 1
+        while value[at] >= _MORE:  # its number in its partition
+            at += 1
+        start = at + 1
+        end = start + (SPAN[value[start]] or _text_bytes(value, start))
+        offset, at = long(value, end)
         if value.startswith(self._settings_bytes, at):
-            end = at + len(self._settings_bytes)
+            at += len(self._settings_bytes)
         else:
-            registry_offset, end = long(value, at)
-            rules, end = int_(value, end)
-            window, end = int_(value, end)
-            lease_ms, end = long(value, end)
-            self._settings = Settings(registry_offset, rules, window, lease_ms)
-            self._settings_bytes = value[at:end]
-        if root_bytes < 0 or end > len(value) - 2 * HASH_BYTES:
+            at = self._read_settings(value, at)
+        if at > len(value) - 2 * HASH_BYTES:
             raise UndecodableRecord("the link does not end before the fact's hash")
-        return Origin(position, topic, offset, self._settings, value[start:end])
+        topic = self._topics.get(value[start:end]) or self._topic(value, start)
+        return Origin(topic, offset, self._settings, value[start:at], at)
+
+    def _read_settings(self, value: bytes, at: int) -> int:
+        registry_offset, end = long(value, at)
+        rules, end = int_(value, end)
+        window, end = int_(value, end)
+        lease_ms, end = long(value, end)
+        self._settings = Settings(registry_offset, rules, window, lease_ms)
+        self._settings_bytes = value[at:end]
+        return end
+
+    def _topic(self, value: bytes, start: int) -> str:
+        topic, end = text(value, start)
+        if len(self._topics) < _MAX_TOPICS:
+            self._topics[value[start:end]] = topic
+        return topic
+
+    def is_first(self, value: bytes, fact: Fact, origin: Origin) -> bool:
+        """True when these bytes are this fact behind the link that `origin` was read from.
+
+        Args:
+            value: A fact's bytes.
+            fact: What must have happened.
+            origin: Read from the same bytes.
+        """
+        header, write = self._writers.get(type(fact)) or self._writer(type(fact))
+        body, start = write(fact, b""), origin.end + HASH_BYTES
+        whole = start + len(body) + HASH_BYTES
+        return len(value) == whole and value.startswith(body, start) and value.startswith(header)
 
     def is_fact(self, value: bytes, fact: Fact, link: Link, middle: bytes) -> bool:
         """True when these bytes are this fact with this link, whatever hash stands at their end.
@@ -173,17 +207,21 @@ class Origins:
         """
         header, write = self._writers.get(type(fact)) or self._writer(type(fact))
         root = link.root_task_id.encode()
-        expected = write(
-            fact,
-            b"".join(
-                (header, LONG[len(root)], root, LONG[link.seq], LONG[link.position], middle, link.prev_hash)
-            ),
-        )
+        before = header, LONG[len(root)], root, LONG[link.seq], LONG[link.position], middle, link.prev_hash
+        expected = write(fact, b"".join(before))
         return len(value) == len(expected) + HASH_BYTES and value.startswith(expected)
 
     def _writer(self, cls: type[Any]) -> tuple[bytes, Callable[[Any, bytes], bytes]]:
         writer = self._writers[cls] = self._codec.header(cls), body_encoder(cls)
         return writer
+
+
+def _text_bytes(value: bytes, at: int) -> int:
+    """How many bytes a text at a place takes, its length included."""
+    size, start = long(value, at)
+    if size < 0:
+        raise UndecodableRecord(f"no link: a text of {size} bytes")
+    return start + size - at
 
 
 class Links(NamedTuple):

@@ -150,6 +150,7 @@ class PartitionCheck:
 
     def _one_cause(self, first: LogRecord, origin: Origin) -> None:
         shard, walk, offset = self._retrial.shard, self._walks.get(origin.cause_topic), origin.cause_offset
+        before = shard.position
         if walk is None:
             raise self._no_cause(first, origin, "is no input of the task processor")
         if offset <= walk.last_cause:
@@ -177,7 +178,7 @@ class PartitionCheck:
             shard.react(cause.topic, offset, cause.timestamp_ms, self._retrial.command(cause), registry)
         except (UndecodableRecord, InvalidContract) as error:
             raise self._no_cause(first, origin, f"cannot be used: {error}") from error
-        if shard.position == origin.position:
+        if shard.position == before:
             kind = type(self._retrial.recorded(first).fact).__name__
             raise self._no_cause(first, origin, f"leads to nothing; {kind} is recorded")
         if self._has_letter(cause):

@@ -24,6 +24,8 @@ from streams.replay.cursor import Cursor
 from streams.replay.report import Difference, PartitionReport, fields_that_differ
 from streams.topics import TASKS
 
+_UNKNOWN: Final = Origin("", -1, Settings(0, 0, 0, 0), None, 0)
+
 _BOOKED: Final = frozenset({f.AttemptEnded, f.TaskCompleted, f.TaskFailed, f.TaskCancelled})
 """Facts that the books of a tree depend on."""
 
@@ -76,7 +78,8 @@ class Retrial(TaskProcessor):
         self._cleared, self._calls = cleared, calls
         self._settled: dict[TaskId, Vector] = {}
         self._origins = Origins(codec)
-        self._middle: bytes | None = None
+        self._first: LogRecord | None = None
+        self._origin = _UNKNOWN
         self._settings: Settings | None = None
         self._command_of: dict[str, tuple[int, Input]] = {}
 
@@ -120,15 +123,16 @@ class Retrial(TaskProcessor):
         record = self._facts.peek()
         if record is None:
             return None
-        try:
-            origin = self._origins.of(record.value or b"")
-        except UndecodableRecord:
-            link = self.recorded(record).link
+        if record.offset < self._cleared and record.value is not None:  # its number is right
+            origin = self._origins.of(record.value)
+        else:
+            recorded = self.recorded(record)
+            link = recorded.link
+            if link.position != position:
+                raise Differs(out_of_place(record, recorded, position))
             settings = Settings(link.registry_offset, link.rules, link.window, link.lease_ms)
-            origin = Origin(link.position, link.cause_topic, link.cause_offset, settings, None)
-        if origin.position != position:
-            raise Differs(out_of_place(record, self.recorded(record), position))
-        self._middle = origin.middle
+            origin = Origin(link.cause_topic, link.cause_offset, settings, None, 0)
+        self._first, self._origin = record, origin
         return record, origin
 
     def set_as(self, settings: Settings) -> None:
@@ -150,7 +154,10 @@ class Retrial(TaskProcessor):
             if self._cut:
                 raise EndOfFacts
             raise Differs(self._missing(fact, link))
-        digest = self._hash_if_same(record, fact, link) or self._compared(record, fact, link)
+        if record.offset < self._cleared and self._is_same(record, fact, link):
+            digest = record.value[-HASH_BYTES:]  # type: ignore[index]  # it has a value
+        else:
+            digest = self._compared(record, fact, link)
         self._report.facts += 1
         if link.seq == 0:
             self._report.trees += 1
@@ -158,15 +165,18 @@ class Retrial(TaskProcessor):
             self._settle(record, fact, link)
         return digest
 
-    def _hash_if_same(self, record: LogRecord, fact: f.Fact, link: Link) -> bytes | None:
-        """The hash of a recorded fact whose bytes are ours; None where that takes a closer look."""
-        value, middle = record.value, self._middle
-        if middle is None or value is None or record.offset >= self._cleared:
-            return None
+    def _is_same(self, record: LogRecord, fact: f.Fact, link: Link) -> bool:
+        """True when a recorded fact, whose hash and place were checked, has the bytes that it must have."""
+        value, origin = record.value or b"", self._origin
+        if origin.middle is None:
+            return False
         try:
-            return value[-HASH_BYTES:] if self._origins.is_fact(value, fact, link, middle) else None
+            if record is self._first:  # what comes from its own link needs no comparison but whose it is
+                same = record.key == link.root_task_id.encode()
+                return same and self._origins.is_first(value, fact, origin)
+            return self._origins.is_fact(value, fact, link, origin.middle)
         except Exception:  # noqa: BLE001 -- whatever keeps it from being written, the closer look says it
-            return None
+            return False
 
     def _compared(self, record: LogRecord, fact: f.Fact, link: Link) -> bytes:
         """The hash of a recorded fact; the same fact by another version's schema is right, whatever its bytes."""

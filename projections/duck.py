@@ -78,8 +78,8 @@ class Store:
         """Run one statement on the writer's connection."""
         return self._connection.execute(sql, values)
 
-    def rows(self, sql: str, values: list[Any] | None = None) -> list[dict[str, Any]]:
-        """What a query answers, on a connection of its own.
+    def rows(self, sql: str, values: list[Any] | dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        """What a query answers, on a connection of its own; values by place (`?`) or by name (`$name`).
 
         Raises:
             StoreUnavailable: When DuckDB refuses.

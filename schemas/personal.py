@@ -11,12 +11,18 @@ from functools import cache
 from typing import Any, Final
 
 from octolog.domain.chain import Link
+from octolog.safety import redact
 from schemas import catalog
 from schemas.codec import RecordedFact
 
 REDACTED: Final = "[redacted]"
 REDACTED_JSON: Final = '"[redacted]"'
 """For texts that must stay JSON: fields whose name ends in `_json`."""
+
+_WHO: Final = frozenset(
+    {"amended_by", "approved_by", "denied_by", "registered_by", "requested_by", "submitted_by"}
+)
+"""Who asked for what: whoever may see personal data is told it in full, as the log has it."""
 
 
 @cache
@@ -50,6 +56,21 @@ def personal_paths(name: str) -> tuple[str, ...]:
 
     walk(name, "", frozenset())
     return tuple(found)
+
+
+def shown(record: str, field: str, text: str, *, personal: bool = True) -> str:
+    """One text of a record as an export may show it.
+
+    Args:
+        record: Full name of the record that holds the field itself.
+        field: The field.
+        text: What stands in it, or one item of it.
+        personal: False: what can be personal data is left out. True: it is shown, without what the detectors of
+            personal data and secrets find in it, which is what lay in the log if they were off when it was written.
+    """
+    if not personal and field in personal_fields(record):
+        return REDACTED if text else text
+    return text if field in _WHO else redact(text, key=field).text
 
 
 def redacted(record: Any) -> Any:

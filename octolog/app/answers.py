@@ -4,17 +4,37 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any, Final
 
+from octolog.domain.errors import NotFound
 from octolog.domain.ids import TaskId
 from projections.analytics import queries as analytics
 from projections.duck import Store
 from projections.provenance import queries as provenance
+from projections.provenance.gather import gather
+from projections.provenance.openlineage import openlineage
+from projections.provenance.picture import draw
+from projections.provenance.prov_json import prov_json
 from projections.registry import queries as registry
 
 
 def _custody(store: Store, task_id: str) -> Any:
     return _plain(provenance.provenance(store, TaskId(task_id)))
+
+
+def _lineage(store: Store, task_id: str, form: str, *, personal: bool = True) -> Any:
+    """A task's lineage as `prov-json`, `openlineage` or `svg`."""
+    found = gather(store, TaskId(task_id), personal=personal)
+    match form:
+        case "prov-json":
+            return prov_json(found)
+        case "openlineage":
+            return openlineage(found, f"urn:octolog:{version('octolog')}")
+        case "svg":
+            return draw(found)
+        case _:
+            raise NotFound(f"lineage has no form {form[:40]}; there is prov-json, openlineage, svg")
 
 
 def _plain(value: Any) -> Any:
@@ -35,5 +55,6 @@ ANSWERS: Final[dict[str, Callable[..., Any]]] = {
     "dead_letters": lambda store, limit=50: analytics.dead_letters(store, limit),
     "arms": lambda store: [_plain(arm) for arm in registry.arms(store)],
     "custody": _custody,
+    "lineage": _lineage,
     "root_of": lambda store, task_id: analytics.root_of(store, TaskId(task_id)),
 }

@@ -87,6 +87,16 @@ class Queries:
         found: dict[str, Any] = self._source.call("custody", {"task_id": task_id})
         return found
 
+    def lineage(self, task_id: str, form: str, *, personal: bool = True) -> Any:
+        """A task's lineage as `prov-json` (a document), `openlineage` (events) or `svg` (text).
+
+        Args:
+            task_id: The task.
+            form: One of the three.
+            personal: False: without what can be personal data.
+        """
+        return self._source.call("lineage", {"task_id": task_id, "form": form, "personal": personal})
+
     def steps(self, root: str) -> list[dict[str, Any]]:
         """Cost and time of every step of a tree."""
         return self._rows("steps", root=root)

@@ -17,6 +17,7 @@ _MODULES: Final = (
     "replay",
     "audit",
     "query",
+    "provenance",
     "dead_letters",
     "operations",
     "projections",

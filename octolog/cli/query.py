@@ -1,4 +1,4 @@
-"""`query`, `tables`, `provenance`: asking the projections."""
+"""`query`, `tables`: asking the projections in SQL."""
 
 from __future__ import annotations
 
@@ -7,26 +7,17 @@ import io
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TextIO, cast
+from typing import TYPE_CHECKING, Annotated, BinaryIO, TextIO, cast
 
 import typer
 
 from octolog.cli.command import Call, command
-from octolog.cli.output import fields, group, json_text, plain, table, warn, write_rich
-from octolog.cli.task import patiently
+from octolog.cli.output import json_text, plain, table, warn, write_rich
 from octolog.domain.errors import Refused
 
 if TYPE_CHECKING:
     from octolog.app.queries import Answer
 
-_CUSTODY_COLUMNS = {
-    "number": "#",
-    "at": "at (UTC)",
-    "action": "action",
-    "actor": "by",
-    "task_id": "task",
-    "detail": "detail",
-}
 _QUERY_CELL_CHARS = 100_000
 
 
@@ -43,7 +34,6 @@ def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     command(app)(query)
     command(app)(tables)
-    command(app)(provenance)
 
 
 def query(
@@ -85,22 +75,6 @@ def tables(call: Call) -> None:
         return table(short)
 
     call.show({"tables": rows}, text)
-
-
-def provenance(call: Call, task_id: Annotated[str, typer.Argument(metavar="ID", help="A task id.")]) -> None:
-    """A task's chain of custody, and what its output came from."""
-    from octolog.app.queries import open_queries
-
-    with open_queries(call.settings()) as queries:
-        custody = patiently(lambda: queries.custody(task_id))
-    entries = custody["entries"]
-    rest = {name: value for name, value in custody.items() if name != "entries"}
-    call.show(custody, lambda: group(fields(rest), "", table(entries, _columns(entries))))
-
-
-def _columns(entries: list[dict[str, Any]]) -> dict[str, str]:
-    known = entries[0] if entries else {}
-    return {name: heading for name, heading in _CUSTODY_COLUMNS.items() if name in known}
 
 
 def _write(answer: Answer, form: Format, out: Path | None) -> None:

@@ -92,8 +92,8 @@ class Source:
     """Something a task used, or that used it.
 
     Attributes:
-        kind: `task`, `data` or `memory`.
-        name: A task id, a URL or path, a memory id.
+        kind: `task`, `data`, `memory`, `arm` or `model`.
+        name: A task id, a URL or path, a memory id, an arm's id, a model's name.
         by: The task through which it came in or went out.
         output_hash: SHA-256 of a task's output.
     """
@@ -112,8 +112,9 @@ class Custody:
         root_task_id: Its tree.
         task_id: The task.
         entries: The chain, numbered from 1.
-        inputs: Lineage up: tasks whose outputs it was given, and what was read.
-        used_by: Lineage down: tasks that were given its output, memories made of it.
+        inputs: Lineage up: tasks whose outputs it was given, what was read, what memory gave it, and the arms and
+            models that worked on it.
+        used_by: Lineage down: tasks that were given its output, memories made of it, and tasks that were given those.
         facts: Facts of the whole tree in the store.
         faults: What is wrong with the tree's hash chain as it lies in the store; empty: nothing.
     """

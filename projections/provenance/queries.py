@@ -168,7 +168,11 @@ def provenance(store: Store, task_id: TaskId) -> Custody:
         root_task_id=root,
         task_id=task_id,
         entries=numbered([*_origin(task_id, related, every), *entries]),
-        inputs=tuple(_inputs(task_id, related, family, entries, outputs)),
+        inputs=(
+            *_inputs(task_id, related, family, entries, outputs),
+            *_recalled(store, root, family),
+            *_workers(store, root, family),
+        ),
         used_by=tuple(_used_by(store, task_id, related, family, outputs.get(task_id))),
         facts=len(links),
         faults=chain_faults(links),
@@ -270,14 +274,51 @@ def _inputs(
     yield from (Source("data", source, by) for source, by in sorted(read))
 
 
+def _recalled(store: Store, root: TaskId, family: frozenset[TaskId]) -> Iterator[Source]:
+    """What semantic memory gave attempts."""
+    rows = store.rows(
+        """SELECT DISTINCT memory.memory_id AS name, task_id
+           FROM context_recalled, unnest(memories) AS listed(memory) WHERE root_task_id = ? ORDER BY ALL""",
+        [root],
+    )
+    yield from (Source("memory", row["name"], row["task_id"]) for row in rows if row["task_id"] in family)
+
+
+def _workers(store: Store, root: TaskId, family: frozenset[TaskId]) -> Iterator[Source]:
+    """The arms that held the tasks, and the models that answered them."""
+    rows = store.rows(
+        """SELECT 'arm' AS kind, arm_id AS name, task_id FROM attempt_assigned WHERE link_root_task_id = $root
+           UNION SELECT 'model', model, task_id FROM usage_recorded WHERE link_root_task_id = $root AND model <> ''
+           UNION SELECT 'model', provenance_model_version, task_id FROM attempt_ended
+           WHERE link_root_task_id = $root AND provenance_model_version <> '' ORDER BY ALL""",
+        {"root": root},
+    )
+    yield from (Source(row["kind"], row["name"], row["task_id"]) for row in rows if row["task_id"] in family)
+
+
 def _used_by(
     store: Store, task_id: TaskId, related: Family, family: frozenset[TaskId], output_hash: str | None
 ) -> Iterator[Source]:
     for user in related.users_of(task_id):
         yield Source("task", user, task_id, output_hash)
-    marks = ", ".join("?" for _ in family)
     memories = store.rows(
-        f"SELECT memory_memory_id AS name, task_id FROM memory_recorded WHERE task_id IN ({marks}) ORDER BY ALL",  # noqa: S608
-        sorted(family),
+        """SELECT memory_memory_id AS name, task_id FROM memory_recorded
+           WHERE list_contains($family, task_id) ORDER BY ALL""",
+        {"family": sorted(family)},
     )
     yield from (Source("memory", row["name"], TaskId(row["task_id"])) for row in memories)
+    if memories:
+        yield from _given_memories(store, sorted(row["name"] for row in memories), family)
+
+
+def _given_memories(store: Store, names: list[str], family: frozenset[TaskId]) -> Iterator[Source]:
+    """Tasks, of any tree, that memory gave what was made here."""
+    rows = store.rows(
+        """SELECT DISTINCT told.task_id, memory.memory_id FROM context_recalled AS told,
+                  unnest(told.memories) AS listed(memory)
+           WHERE list_contains($names, memory.memory_id) ORDER BY ALL""",
+        {"names": names},
+    )
+    yield from (
+        Source("task", row["task_id"], row["memory_id"]) for row in rows if row["task_id"] not in family
+    )

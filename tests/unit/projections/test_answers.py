@@ -268,6 +268,8 @@ def test_lineage_goes_up_to_prerequisites_and_data_and_down_to_users(known: Any)
         ("task", f"{PLANNED}/gather"),
         ("data", "docs/runbook.md"),
         ("data", "https://incidents.example/1"),
+        ("arm", "coder"),
+        ("model", "model-1"),
     }
     assert [(source.kind, source.name) for source in custody.used_by] == [("task", f"{PLANNED}/judge")]
     gathered = provenance(known.store, TaskId(f"{PLANNED}/gather")).entries

@@ -40,6 +40,7 @@ from streams.patience import Patience
 from streams.processors.task import TaskProcessor
 from streams.registry_table import RegistryTable
 from streams.restore import Restoring, keep_out_of_collections, restore
+from streams.token_issuer import TokenIssuer
 from streams.topics import ARMS, INPUTS, RESULTS, TASKS
 
 GROUP: Final = "octolog-task-processor"
@@ -90,11 +91,18 @@ class TaskWorker:
         codec: Encodes and decodes.
         settings: This worker.
         on_new_arm: Called when an arm first appears in the registry, so that its topic can be made.
+        issuer: Signs capability tokens; None: assignments carry none.
     """
 
     def __init__(
-        self, kafka: KafkaConfig, codec: Codec, settings: WorkerSettings, on_new_arm: Callable[[ArmId], None]
+        self,
+        kafka: KafkaConfig,
+        codec: Codec,
+        settings: WorkerSettings,
+        on_new_arm: Callable[[ArmId], None],
+        issuer: TokenIssuer | None = None,
     ) -> None:
+        self._issuer = issuer
         self._kafka, self._codec, self._settings = kafka, codec, settings
         self._slot = f"{GROUP}-{settings.slot}"
         # Made first: it ends what a dead predecessor left open, so that the log can be read to its end.
@@ -353,6 +361,7 @@ class TaskWorker:
             index,
             window=self._settings.window,
             lease_ms=self._settings.lease_ms,
+            issuer=self._issuer,
         )
         return processor, index
 

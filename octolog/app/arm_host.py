@@ -7,6 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
+from octolog.app.blobs import open_blobs
 from octolog.app.connection import Connection
 from octolog.app.equipment import equipment
 from octolog.app.processes import StateFile
@@ -36,13 +37,15 @@ def run_arms(settings: Settings, name: str, state: StateFile) -> None:
             bootstrap_servers=connection.bootstrap_servers,
             slot=f"octolog-{name}",
             pii=PiiMode(settings.pii),
+            tokens_required=settings.tokens == "required",
+            token_keys=frozenset(filter(None, map(str.strip, settings.token_keys.split(",")))),
             kafka=settings.kafka,
         )
         publisher = connection.publisher(background=True)
         for arm in arms:
             connection.ensure_assignment_topic(arm.arm_id)
         threading.Thread(target=_report, args=(state, arms), daemon=True).start()
-        run_host(host, arms, publisher, connection.codec(), model=asked)
+        run_host(host, arms, publisher, connection.codec(), model=asked, blobs=open_blobs(settings))
 
 
 def model(settings: Settings) -> Model | None:

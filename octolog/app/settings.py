@@ -34,7 +34,8 @@ class Settings(BaseSettings):
         redis_url: A Redis server.
         embedding_model: Embeds memories: `packaged`, `hashing`, `fastembed:MODEL` or `endpoint:MODEL`; None: the
             one they are embedded with, `packaged` for the first.
-        blob_url: Where large values go.
+        blob_url: Where large values go: a folder, or `s3://bucket/prefix`; None: a folder in this home.
+        blob_max_bytes: Longest value kept there, bytes.
         llm_base_url: An OpenAI-compatible endpoint.
         llm_model: Model asked there.
         llm_api_key: Its key.
@@ -48,6 +49,9 @@ class Settings(BaseSettings):
         executor_hosts: `host` or `host:port` the executor may ask over HTTP, comma separated; empty: none.
         executor_workspaces: Folders in which a task may name the executor's workspace, comma separated; empty: none.
         pii: What becomes of personal data and secrets on their way into the log: redact, reject or off.
+        tokens: Which attempts need a capability token at this node's arms: those whose policy asks for it
+            (`policy`), or every one (`required`).
+        token_keys: Ids of the keys whose tokens count, comma separated; empty: all that were announced in the log.
         injection: What becomes of a goal that tells its reader to drop its instructions: block or off.
         kafka: librdkafka properties, from `OCTOLOG_KAFKA_SECURITY_PROTOCOL` and the like.
     """
@@ -62,6 +66,7 @@ class Settings(BaseSettings):
     redis_url: str | None = None
     embedding_model: str | None = None
     blob_url: str | None = None
+    blob_max_bytes: int = Field(default=256 * 1024 * 1024, ge=1)
     llm_base_url: str | None = None
     llm_model: str | None = None
     llm_api_key: SecretStr | None = None
@@ -75,6 +80,8 @@ class Settings(BaseSettings):
     executor_hosts: str = ""
     executor_workspaces: str = ""
     pii: Literal["redact", "reject", "off"] = "redact"
+    tokens: Literal["policy", "required"] = "policy"
+    token_keys: str = ""
     injection: Literal["block", "off"] = "block"
     kafka: dict[str, str] = Field(default_factory=dict)
 

@@ -68,6 +68,7 @@ def _wait_for_orders() -> list[str]:
 
 
 def _processor(settings: Settings, name: str, state: StateFile) -> None:
+    from octolog.app.tokens import token_issuer
     from streams.runner import TaskWorker, WorkerSettings
 
     stop = Stop()
@@ -83,6 +84,7 @@ def _processor(settings: Settings, name: str, state: StateFile) -> None:
                 lease_ms=settings.lease_ms,
             ),
             connection.ensure_assignment_topic,
+            token_issuer(connection, name),
         )
         reported_s = 0.0
 

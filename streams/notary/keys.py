@@ -72,7 +72,7 @@ class KeyRing:
         """A checkpoint, signed by the current key."""
         name = self.current(at_ms)
         note = checkpoint_note(topic, partition, size, end_offset, root, at_ms)
-        signature = self._secret(name).sign(note)
+        signature = self.secret(name).sign(note)
         return Checkpoint(topic, partition, size, end_offset, root, peaks, at_ms, name, signature)
 
     def sign_manifest(self, manifest: bytes, name: str) -> bytes:
@@ -81,7 +81,7 @@ class KeyRing:
         Raises:
             SettingsError: When the key cannot be read.
         """
-        return self._secret(name).sign(manifest_note(manifest))
+        return self.secret(name).sign(manifest_note(manifest))
 
     def _marked(self) -> str | None:
         try:
@@ -102,7 +102,7 @@ class KeyRing:
         secret = Ed25519PrivateKey.generate()
         public = secret.public_key().public_bytes_raw()
         name, note = key_id(public), key_note(public, before, at_ms)
-        signer = secret if before is None else self._secret(before)
+        signer = secret if before is None else self.secret(before)
         said = NotaryKeyAnnounced(name, public, at_ms, before, signer.sign(note))
         plain = asdict(said) | {"public_key": public.hex(), "signature": said.signature.hex()}
         self._write(f"{name}.secret", secret.private_bytes_raw().hex())
@@ -119,7 +119,12 @@ class KeyRing:
             os.fsync(out.fileno())
         fresh.replace(self.folder / name)
 
-    def _secret(self, name: str) -> Ed25519PrivateKey:
+    def secret(self, name: str) -> Ed25519PrivateKey:
+        """A key of this home.
+
+        Raises:
+            SettingsError: When it cannot be read.
+        """
         path = self.folder / f"{name}.secret"
         try:
             return Ed25519PrivateKey.from_private_bytes(bytes.fromhex(path.read_text(encoding="ascii")))

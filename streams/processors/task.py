@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import Any, Final
 
 from octolog.domain.arm import ArmCallCounted
-from octolog.domain.assignment import ArmCommand
+from octolog.domain.assignment import ArmCommand, AttemptAssignment
 from octolog.domain.chain import Link
 from octolog.domain.errors import ContractError, InvalidContract, UndecodableRecord
 from octolog.domain.facts import Fact
 from octolog.domain.ids import TaskId
 from octolog.domain.registry import Registry
+from octolog.domain.security import NO_SECURITY
 from octolog.domain.shard import ClosedTrees, Input, OpenTree, Shard
 from octolog.domain.upkeep import SnapshotCompleted, TimerFired
 from octolog.ports import LogRecord
@@ -22,6 +23,7 @@ from schemas.json_schema import fault_in
 from streams.dead_letters import dead_letter
 from streams.headers import event_headers
 from streams.snapshots import program_key, program_snapshot, snapshot, snapshot_key
+from streams.token_issuer import TokenIssuer
 from streams.topics import ARMS, ASSIGNMENTS, DEAD_LETTERS, INPUTS, SNAPSHOTS, TASKS, TIMERS
 
 Produce = Callable[[str, bytes, bytes | None, int, "dict[str, str | bytes] | None"], None]
@@ -44,6 +46,7 @@ class TaskProcessor:
         closed: Trees that are over.
         window: Attempts one arm may hold from this partition.
         lease_ms: How long an arm may stay silent.
+        issuer: Signs capability tokens; None: assignments carry none.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class TaskProcessor:
         *,
         window: int,
         lease_ms: int,
+        issuer: TokenIssuer | None = None,
     ) -> None:
         self.partition = partition
         self.shard = Shard(
@@ -65,12 +69,13 @@ class TaskProcessor:
         self._codec, self._produce = codec, produce
         self._source = f"octolog://tasks/{partition}"
         self._at_ms = 0
+        self._issuer, self._security = issuer, NO_SECURITY
 
     def process(
         self, record: LogRecord, headers: Callable[[], list[tuple[str, Any]]], registry: Registry
     ) -> None:
         """Decide one input; what cannot be used becomes a dead letter, and nothing else changes."""
-        self._at_ms = record.timestamp_ms
+        self._at_ms, self._security = record.timestamp_ms, registry.security
         try:
             command = self._command(record)
             self.shard.react(record.topic, record.offset, record.timestamp_ms, command, registry)
@@ -148,6 +153,8 @@ class TaskProcessor:
         self._produce(ARMS, call.arm_id.encode(), self._codec.encode(call), 0, headers)
 
     def _tell(self, command: ArmCommand) -> None:
+        if self._issuer is not None and isinstance(command, AttemptAssignment) and command.policy is not None:
+            command = self._issuer.stamped(command, self._security)
         kind = type(command).schema_name
         event_id = f"{command.attempt_id}/{kind.rsplit('.', 1)[1]}"
         headers = event_headers(event_id, kind, self._source, self._at_ms, command.root_task_id)

@@ -32,10 +32,29 @@ def equipment(settings: Settings, *, model: bool) -> Equipment:
     from arms.sandbox.box import detect
     from octolog.app.recall import NodeMemory
 
-    embedder = _embedder(settings)
-    library = Library(embedder, settings.home / "retriever")
-    vectors = embedder is not None
+    model_of_memory = embedder(settings)
+    library = Library(model_of_memory, settings.home / "retriever")
+    vectors = model_of_memory is not None
     return Equipment(model, policy(settings), detect(), library, vectors, NodeMemory(settings))
+
+
+def embedder(settings: Settings) -> Embedder | None:
+    """The model that memories are embedded with; None: its packages are not installed.
+
+    Raises:
+        Unavailable: Its endpoint does not answer.
+    """
+    from projections.memory.embedding import PACKAGED, Endpoint, open_embedder
+
+    name = settings.embedding_model or PACKAGED
+    if name == PACKAGED and not all(map(find_spec, _PACKAGES_OF_PACKAGED)):
+        return None
+    key, url = settings.llm_api_key, settings.llm_base_url
+    endpoint = None if url is None else Endpoint(url, key.get_secret_value() if key else "")
+    try:
+        return open_embedder(name, endpoint)
+    except (SettingsError, ImportError):
+        return None
 
 
 def policy(settings: Settings) -> ExecutorPolicy:
@@ -55,21 +74,6 @@ def policy(settings: Settings) -> ExecutorPolicy:
         )
     folders = tuple(Path(folder).expanduser().absolute() for folder in _listed(settings.executor_workspaces))
     return ExecutorPolicy(commands=commands, hosts=_listed(settings.executor_hosts), workspaces=folders)
-
-
-def _embedder(settings: Settings) -> Embedder | None:
-    """The model that memories are embedded with; None: its packages are not installed."""
-    from projections.memory.embedding import PACKAGED, Endpoint, open_embedder
-
-    name = settings.embedding_model or PACKAGED
-    if name == PACKAGED and not all(map(find_spec, _PACKAGES_OF_PACKAGED)):
-        return None
-    key, url = settings.llm_api_key, settings.llm_base_url
-    endpoint = None if url is None else Endpoint(url, key.get_secret_value() if key else "")
-    try:
-        return open_embedder(name, endpoint)
-    except (SettingsError, ImportError):
-        return None
 
 
 def _listed(text: str) -> tuple[str, ...]:

@@ -135,14 +135,19 @@ def match(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="What somebody wants; - reads stdin.")],
     *,
     top_k: Annotated[int, typer.Option(min=1, max=5, help="How many at most.")] = 5,
+    by_words: Annotated[
+        bool, typer.Option("--by-words", help="By the words they share, without an embedding model.")
+    ] = False,
 ) -> None:
-    """The atomic templates that fit a text, best first: by the words they share."""
+    """The atomic templates that fit a text, best first: by meaning; without an embedding model by words."""
+    from octolog.app.matching import scoring
     from octolog.cli.submit import read_document
-    from octolog.domain.templates.matching import match_text
+    from octolog.domain.templates.matching import BY_WORDS
 
     wanted = read_document("-", "text").decode("utf-8", "replace") if text == "-" else text
+    chosen = BY_WORDS if by_words else scoring(call.settings())
     with _log(call) as log:
-        found = match_text(wanted, log.table().usable(), top_k)
+        found = log.match(wanted, top_k, chosen)
     rows = [
         {
             "name": one.name,
@@ -152,7 +157,8 @@ def match(
         }
         for one in found
     ]
-    call.show({"matches": rows}, lambda: table(rows, _MATCHES) if rows else "no template fits")
+    document = {"scored_by": chosen.name, "model": chosen.model or None, "matches": rows}
+    call.show(document, lambda: table(rows, _MATCHES) if rows else "no template fits")
 
 
 def retire(

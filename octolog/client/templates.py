@@ -10,6 +10,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 
 from octolog.app.connection import Connection
+from octolog.app.matching import scoring as scoring_by
 from octolog.app.models import Models
 from octolog.client.decisions import Sent
 from octolog.client.sender import Letter, Sender
@@ -18,6 +19,7 @@ from octolog.domain.ids import TaskId
 from octolog.domain.templates.document import Document
 from octolog.domain.templates.fields import name as checked_name
 from octolog.domain.templates.fields import version as checked_version
+from octolog.domain.templates.matching import MAX_MATCHES, Match, Scoring, match_text
 from octolog.domain.templates.records import TemplateRegistered, TemplateRetired
 from octolog.domain.templates.table import Kept, TemplateTable
 from octolog.safety import NOTHING_FOUND, Counts, Gate, PiiMode
@@ -80,6 +82,17 @@ class TemplateLog:
         if kept.retired is not None:
             raise Refused(f"template {kept.label} is retired: {kept.retired or 'no reason given'}")
         return read_document(kept.template.xml)
+
+    def match(self, text: str, top_k: int = MAX_MATCHES, scoring: Scoring | None = None) -> tuple[Match, ...]:
+        """The atomic templates in use that fit a text, best first; octolog's own take no part.
+
+        Args:
+            text: What somebody wants.
+            top_k: How many at most; never more than five.
+            scoring: How well each fits; None: by meaning where there is an embedding model, else by words.
+        """
+        chosen = scoring_by(self._connection.settings) if scoring is None else scoring
+        return match_text(text, self.table().usable(), top_k, chosen)
 
     def register(
         self,

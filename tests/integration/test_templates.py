@@ -164,8 +164,10 @@ def test_the_commands_register_list_show_and_match(settings: Settings, name: str
     shown = told(settings, "template", "show", f"{name}@1")
     assert (shown["digest"], shown["xml"]) == (mine["digest"], file.read_text(encoding="utf-8"))
     assert shown["registered_at_ms"] > 1_600_000_000_000
-    best = told(settings, "template", "match", wanted, "--top-k", "1")["matches"]
-    assert [(match["name"], match["score"]) for match in best] == [(name, 1.0)]
+    for how, scored_by in ((), "meaning"), (("--by-words",), "words"):
+        best = told(settings, "template", "match", wanted, "--top-k", "1", *how)
+        assert best["scored_by"] == scored_by
+        assert [(match["name"], match["score"]) for match in best["matches"]] == [(name, 1.0)]
     assert file.read_text(encoding="utf-8") in octolog(settings, "template", "show", name).stdout
     assert told(settings, "template", "retire", name, "--reason", "done")["version"] == "1"
     assert name not in {row["name"] for row in told(settings, "template", "list")["templates"]}

@@ -1,13 +1,14 @@
-"""Which templates fit a text or a task: by the words they share, without a model, the same on every machine.
+"""Which templates fit a text or a task, best first.
 
-The score is the Jaccard index of the two sets of words: those in both, divided by those in either; lowercase, without
-punctuation. A template of a score above 0.1 fits. Source: seed B.
+By words, without a model, the same on every machine: the score is the Jaccard index of the two sets of words: those in
+both, divided by those in either; lowercase, without punctuation. A template of a score above 0.1 fits. Source: seed B.
+Where there is an embedding model, its scoring comes from outside (`octolog.app.matching`); the rest is the same.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,7 +31,7 @@ class Match:
     Attributes:
         name: The template.
         version: Its version.
-        score: How well, above 0.1 to 1.0.
+        score: How well, above the scoring's least to 1.0.
         description: What it is for.
     """
 
@@ -52,8 +53,33 @@ def score(one: str, other: str) -> float:
     return len(ours & theirs) / len(either) if either else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """How well texts fit.
+
+    Attributes:
+        name: `words` or `meaning`.
+        model: Whose embeddings; empty: nobody's.
+        least: A template must score above this.
+        of: Scores of texts against one, 0.0 to 1.0, in their order; a text's does not depend on the others.
+    """
+
+    name: str
+    model: str
+    least: float
+    of: Callable[[str, Sequence[str]], Sequence[float]]
+
+
+BY_WORDS: Final = Scoring(
+    "words", "", LEAST_SCORE, lambda text, others: [score(text, other) for other in others]
+)
+
+
 def match_text(
-    text: str, templates: Iterable[TemplateRegistered], top_k: int = MAX_MATCHES
+    text: str,
+    templates: Iterable[TemplateRegistered],
+    top_k: int = MAX_MATCHES,
+    scoring: Scoring = BY_WORDS,
 ) -> tuple[Match, ...]:
     """The atomic templates that fit a text, best first; of equal ones, by name and version.
 
@@ -61,28 +87,37 @@ def match_text(
         text: What somebody wants.
         templates: Those to choose from.
         top_k: How many at most; never more than five.
+        scoring: How well each fits.
     """
+    atomic = [template for template in templates if template.task_type is TaskType.ATOMIC]
+    fits = scoring.of(text, [_said(template) for template in atomic])
     found = [
         Match(template.name, template.version, fit, template.description)
-        for template in templates
-        if template.task_type is TaskType.ATOMIC and (fit := score(text, _said(template))) > LEAST_SCORE
+        for template, fit in zip(atomic, fits, strict=True)
+        if fit > scoring.least
     ]
     found.sort(key=lambda match: (-match.score, match.name, match.version))
     return tuple(found[: max(0, min(top_k, MAX_MATCHES))])
 
 
 def match_node(
-    node: ASTNode, templates: Iterable[TemplateRegistered], top_k: int = MAX_MATCHES
+    node: ASTNode,
+    templates: Iterable[TemplateRegistered],
+    top_k: int = MAX_MATCHES,
+    scoring: Scoring = BY_WORDS,
 ) -> tuple[Match, ...]:
     """The same for one node of a syntax tree; neither its parent nor the tasks below it are looked at."""
-    return match_text(_text_of(node), templates, top_k)
+    return match_text(_text_of(node), templates, top_k, scoring)
 
 
 def match_operator(
-    operator: Operator, templates: Iterable[TemplateRegistered], top_k: int = MAX_MATCHES
+    operator: Operator,
+    templates: Iterable[TemplateRegistered],
+    top_k: int = MAX_MATCHES,
+    scoring: Scoring = BY_WORDS,
 ) -> tuple[Match, ...]:
     """The same for one operator of a program."""
-    return match_text(operator.goal or operator.instructions, templates, top_k)
+    return match_text(operator.goal or operator.instructions, templates, top_k, scoring)
 
 
 def _said(template: TemplateRegistered) -> str:

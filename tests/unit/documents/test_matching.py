@@ -1,4 +1,4 @@
-"""Matching by shared words: seed B's values, its limits, and an order that never depends on luck."""
+"""Matching by words and by meaning: seed B's values, its limits, and an order that never depends on luck."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from octolog.app.matching import scoring
+from octolog.app.settings import Settings
 from octolog.domain.operators import Operator, Role
 from octolog.domain.tasksystem import ASTNode, AtomicTaskSubtype, TaskTemplate, TaskType
 from octolog.domain.templates.matching import (
+    BY_WORDS,
     LEAST_SCORE,
     MAX_MATCHES,
+    Scoring,
     match_node,
     match_operator,
     match_text,
@@ -120,3 +124,42 @@ def test_a_node_is_matched_by_itself_and_not_by_what_stands_in_it() -> None:
     assert match_operator(root, LIBRARY) == match_node(tree, LIBRARY)
     assert match_operator(child, LIBRARY) == match_text(WANTED, LIBRARY)
     assert match_node(ASTNode("note", WANTED), LIBRARY) == match_text(WANTED, LIBRARY)
+
+
+@pytest.fixture(scope="module")
+def meaning() -> Scoring:
+    found = scoring(Settings(embedding_model=None))
+    if found.name == "words":
+        pytest.skip("no embedding model is installed")
+    return found
+
+
+def test_with_an_embedding_model_what_means_the_same_fits_without_a_word_in_common(meaning: Scoring) -> None:
+    library = [*LIBRARY, registered("reader", "Rates how readable a piece of code is")]
+    wanted = "say what makes programs hard to understand"
+    assert match_text(wanted, library) == ()
+    found = match_text(wanted, library, scoring=meaning)
+    assert [match.name for match in found] == ["reader"]
+    assert meaning.model == "packaged"
+
+
+def test_43_by_meaning_too_at_most_five_atomic_ones_best_first_and_always_the_same(meaning: Scoring) -> None:
+    found = match_text(WANTED, LIBRARY, scoring=meaning)
+    scores = [match.score for match in found]
+    assert (len(found), found[0].name, found[0].score) == (MAX_MATCHES, "report", 1.0)
+    assert scores == sorted(scores, reverse=True)
+    assert all(meaning.least < fit <= 1.0 for fit in scores)
+    assert "pipeline" not in {match.name for match in found}
+    shuffled = random.Random(5).sample(LIBRARY, len(LIBRARY))
+    assert match_text(WANTED, shuffled, scoring=meaning) == found
+    assert match_node(ASTNode("note", WANTED), LIBRARY, scoring=meaning) == found
+
+
+def test_a_text_without_a_word_means_nothing(meaning: Scoring) -> None:
+    assert match_text(" ", [registered("a", "x")], scoring=meaning) == ()
+    assert list(meaning.of("x", [" "])) == [0.0]
+
+
+def test_without_an_embedding_model_the_score_is_by_words() -> None:
+    assert scoring(Settings(embedding_model="fastembed:nobody/has-this")) is BY_WORDS
+    assert scoring(Settings(embedding_model="endpoint:there-is-no-endpoint", llm_base_url=None)) is BY_WORDS

@@ -14,13 +14,14 @@ from arms.chat.messages import ChatModel, Message
 from arms.chat.tools import Tool
 from arms.handler import Handler
 from arms.model import Completion, Model, complete
-from octolog.domain.assignment import AttemptAssignment
+from octolog.domain.assignment import AttemptAssignment, Feedback
 from octolog.domain.errors import SettingsError, StoreUnavailable
 from octolog.domain.values import Limits
 
 __all__ = ["Work"]
 
 _T = TypeVar("_T")
+_NO_STORE: Final = "{} is blob {}; this host reads no blob store"
 _NO_MODEL: Final = "no model: set OCTOLOG_LLM_BASE_URL and OCTOLOG_LLM_MODEL"
 
 
@@ -53,7 +54,13 @@ class Work:
 
     @cached_property
     def context(self) -> dict[str, Any]:
-        """Background, as a dict."""
+        """Background, as a dict.
+
+        Raises:
+            StoreUnavailable: It lies in a blob store that this host does not read.
+        """
+        if self.assignment.context_blob is not None:
+            raise StoreUnavailable(_NO_STORE.format("the context", self.assignment.context_blob.sha256[:12]))
         value: dict[str, Any] = orjson.loads(self.assignment.context_json)
         return value
 
@@ -73,10 +80,16 @@ class Work:
         values = {}
         for given in self.assignment.inputs:
             if given.output_blob is not None:
-                blob = given.output_blob.sha256[:12]
-                raise StoreUnavailable(f"input {given.step_id} is blob {blob}; this host reads no blob store")
+                raise StoreUnavailable(
+                    _NO_STORE.format(f"input {given.step_id}", given.output_blob.sha256[:12])
+                )
             values[given.step_id] = orjson.loads(given.output) if given.output else None
         return values
+
+    @property
+    def feedback(self) -> Feedback | None:
+        """What an earlier attempt led to: a repair, a refused plan, a new plan, an approval; None: nothing."""
+        return self.assignment.feedback
 
     @property
     def allowance(self) -> Limits:

@@ -15,7 +15,7 @@ from arms.host.settings import HostSettings
 if TYPE_CHECKING:
     from arms.arm import Arm
     from arms.model import Model
-    from octolog.ports import Publisher
+    from octolog.ports import BlobStore, Publisher
     from schemas.codec import Codec
 
 __all__ = ["HostSettings", "run_host"]
@@ -28,10 +28,12 @@ def run_host(
     codec: Codec,
     *,
     model: Model | None = None,
+    blobs: BlobStore | None = None,
 ) -> None:
     """Host arms in this process until SIGTERM or SIGINT; then end within about 3 s.
 
-    The publisher stays open: whoever made it closes it.
+    The publisher stays open: whoever made it closes it. Without `blobs`, values that are too large for a record are
+    neither read nor written, and an attempt that needs them fails.
 
     Raises:
         SettingsError: There is no arm, none that can do without a model where none is set, or two have the same id.
@@ -39,4 +41,4 @@ def run_host(
     """
     from arms.host.worker import serve  # Faust takes most of a second to import
 
-    serve(settings, arms, publisher, codec, model)
+    serve(settings, arms, publisher, codec, model, blobs)

@@ -56,7 +56,8 @@ def submit(
     """Check a contract and put it into the log; with --wait, exits with 1 unless the task completes."""
     given = _Given(_pairs(inputs or []), context, task_id)
     with _Opened(call) as opened:
-        request = given.added_to(opened.parse(read_document(file, "contract")))
+        most = opened.max_context_bytes
+        request = given.added_to(opened.parse(read_document(file, "contract", most)), most)
         client = opened.client
         submitted = client.submit(request, submitted_by=submitted_by)
         tell_redacted(submitted)
@@ -83,22 +84,23 @@ class _Given:
     context: str | None
     task_id: str | None
 
-    def added_to(self, request: Request) -> Request:
+    def added_to(self, request: Request, max_context_bytes: int) -> Request:
         """The request with all of it, checked."""
         from octolog.domain.ids import TaskId
-        from octolog.domain.rules import check_contract
         from octolog.edge.document import parse_object
+        from octolog.edge.large import check_submission
         from octolog.edge.xml import with_context, with_inputs
 
         contract, minted = request.contract, request.minted
         if self.context is not None:
-            contract = with_context(contract, parse_object(read_document(self.context, "context"), "context"))
+            document = read_document(self.context, "context", max_context_bytes)
+            contract = with_context(contract, parse_object(document, "context", max_context_bytes))
         contract = with_inputs(contract, self.inputs)
         if self.task_id is not None:
             if not minted:
                 raise InvalidContract("INVALID_TASK_ID", "task_id", f"is {contract.task_id} in the contract")
             contract, minted = replace(contract, task_id=TaskId(self.task_id)), False
-        check_contract(contract)
+        check_submission(contract, max_context_bytes)
         return replace(request, contract=contract, minted=minted)
 
 
@@ -117,6 +119,11 @@ class _Opened:
     ) -> None:
         self._stack.close()
 
+    @property
+    def max_context_bytes(self) -> int:
+        """Longest context: the blob store takes what a record does not."""
+        return self._settings.blob_max_bytes
+
     @cached_property
     def client(self) -> Client:
         """The client.
@@ -133,7 +140,12 @@ class _Opened:
         from octolog.app.models import Models
         from octolog.edge import parse_contract
 
-        return parse_contract(document, templates=self._template, models=Models(self._settings))
+        return parse_contract(
+            document,
+            templates=self._template,
+            models=Models(self._settings),
+            max_context_bytes=self.max_context_bytes,
+        )
 
     def _template(self, label: str) -> Document:
         return self.client.templates.find(label)
@@ -164,8 +176,8 @@ def redacted_document(sent: Sent) -> dict[str, Any]:
     return {"redacted": dict(sent.redacted)} if sent.redacted else {}
 
 
-def read_document(file: str, what: str) -> bytes:
-    """A file, or stdin for `-`; too long a one is refused before it is read to its end.
+def read_document(file: str, what: str, max_bytes: int | None = None) -> bytes:
+    """A file, or stdin for `-`; one longer than `max_bytes` is refused before it is read to its end.
 
     Raises:
         NotFound: There is no such file.
@@ -173,11 +185,13 @@ def read_document(file: str, what: str) -> bytes:
         InvalidContract: TOO_LARGE.
     """
     from octolog.edge import read_bounded
+    from octolog.edge.document import MAX_DOCUMENT_BYTES
 
+    most = MAX_DOCUMENT_BYTES if max_bytes is None else max(max_bytes, MAX_DOCUMENT_BYTES)
     with ExitStack() as open_files:
         try:
             source = sys.stdin.buffer if file == "-" else open_files.enter_context(Path(file).open("rb"))
-            return read_bounded(source, what)
+            return read_bounded(source, what, most)
         except FileNotFoundError:
             raise NotFound(f"no file {file}") from None
         except OSError as error:
@@ -205,8 +219,7 @@ def _finish(call: Call, client: Client, submitted: Submitted, timeout_s: float) 
     def text() -> str:
         if outcome.status != COMPLETED:
             return ""
-        result = outcome.result if outcome.result_blob is None else outcome.result_blob
-        return f"{submitted.task_id} completed: {cell(result, limit=20_000)}"
+        return f"{submitted.task_id} completed: {cell(outcome.result, limit=20_000)}"
 
     if outcome.status == COMPLETED:
         call.show(document, text)

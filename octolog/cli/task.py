@@ -10,6 +10,7 @@ import typer
 
 from octolog.cli.command import Call, command
 from octolog.cli.output import cell, fields, group, table
+from octolog.cli.result import result, with_output
 from octolog.cli.submit import redacted_document, tell_redacted
 from octolog.cli.task_tree import TREE_COLUMNS as _BELOW_COLUMNS
 from octolog.cli.task_tree import from_core, from_rows, tree_rows
@@ -58,6 +59,7 @@ _ATTEMPT_COLUMNS = {
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
+    from octolog.cli import approval
     from octolog.cli.watch import watch
 
     tasks = typer.Typer(
@@ -65,10 +67,11 @@ def add_to(app: typer.Typer) -> None:
     )
     command(tasks, "list")(list_tasks)
     command(tasks)(show)
+    command(tasks)(result)
     command(tasks)(watch)
     command(tasks)(cancel)
-    command(tasks)(approve)
-    command(tasks)(deny)
+    command(tasks)(approval.approve)
+    command(tasks)(approval.deny)
     app.add_typer(tasks, name="task")
 
 
@@ -87,8 +90,9 @@ def show(
         return
     from octolog.app.queries import open_queries
 
-    with open_queries(call.settings()) as queries:
-        found = patiently(lambda: queries.task(task_id))
+    settings = call.settings()
+    with open_queries(settings) as queries:
+        found = with_output(settings, patiently(lambda: queries.task(task_id)))
         root = found["root_task_id"]
         steps = queries.steps(root) if root == task_id else []
     document = {**found, "cost_and_time": steps}
@@ -122,23 +126,7 @@ def cancel(call: Call, task_id: TaskId, *, reason: Reason = "", timeout_s: Timeo
             )
         return client.cancel(task_id, reason=reason)
 
-    _request(call, task_id, "cancelled", ask, timeout_s)
-
-
-def approve(
-    call: Call,
-    task_id: TaskId,
-    *,
-    comment: Annotated[str, typer.Option(help="Why, for the log.")] = "",
-    timeout_s: Timeout = 10.0,
-) -> None:
-    """Let a task that waits for a person go on."""
-    _request(call, task_id, "approved", lambda client: client.approve(task_id, comment=comment), timeout_s)
-
-
-def deny(call: Call, task_id: TaskId, *, reason: Reason = "", timeout_s: Timeout = 10.0) -> None:
-    """Stop a task that waits for a person."""
-    _request(call, task_id, "denied", lambda client: client.deny(task_id, reason=reason), timeout_s)
+    request(call, task_id, "cancelled", ask, timeout_s)
 
 
 def patiently(ask: Callable[[], T]) -> T:
@@ -157,7 +145,8 @@ def patiently(ask: Callable[[], T]) -> T:
             time.sleep(0.1)
 
 
-def _request(call: Call, task_id: str, done: str, ask: Callable[[Client], Sent], timeout_s: float) -> None:
+def request(call: Call, task_id: str, done: str, ask: Callable[[Client], Sent], timeout_s: float) -> None:
+    """Send a request about a task, wait for the decision, and say it."""
     from octolog.client import Client
 
     with Client(call.settings()) as client:
@@ -203,6 +192,7 @@ def _task_text(found: dict[str, Any]) -> object:
         *_titled("attempts", found.get("tried"), _ATTEMPT_COLUMNS),
         *_titled("tasks inside", tree_rows(from_rows(found.get("below", []))), _BELOW_COLUMNS),
         *(("", "output", cell(output.get("output"), limit=20_000)) if output.get("output") else ()),
+        *(("", f"output: {output['blob_error']}") if output.get("blob_error") else ()),
     )
 
 

@@ -7,11 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
+from octolog.app.blobs import open_blobs
 from octolog.app.connection import Connection
 from octolog.app.settings import Settings, load_settings
+from octolog.client.approvals import approvals_of
 from octolog.client.decisions import Outcome, Sent, Submitted, answer_to, outcome_of
+from octolog.client.large import checked_in, claimed
 from octolog.client.memory import TOPIC as MEMORY
 from octolog.client.memory import Remembered, memory_record, oblivion, supersession
 from octolog.client.sender import Letter, Sender
@@ -23,6 +26,7 @@ from octolog.domain.contract import (
     CancelTask,
     ContractCommand,
     DenyTask,
+    ExtendBudget,
     SubmitTask,
     TaskContract,
 )
@@ -32,8 +36,10 @@ from octolog.domain.facts import RequestRejected
 from octolog.domain.ids import ArmId, TaskId, is_arm_id
 from octolog.domain.memory import EntityType, MemoryEvent
 from octolog.domain.rules import check_capability, check_command
-from octolog.domain.values import Limits
+from octolog.domain.values import Amounts, Limits
 from octolog.edge import Request, parse_capability, parse_contract
+from octolog.edge.uuid7 import uuid7
+from octolog.ports import BlobStore
 from octolog.safety import Counts, Gate, PiiMode, screen
 from streams.kafka.reader import KafkaLogReader
 from streams.topics import ARMS, CONTRACTS
@@ -87,11 +93,18 @@ class Client:
     def parse(self, contract: Mapping[str, object] | bytes | str) -> Request:
         """A contract from JSON, a mapping or XML, its template looked up in this log; nothing is produced.
 
+        Its context may be as long as the blob store takes.
+
         Raises:
             InvalidContract: It breaks a bound.
             NotFound: There is no such template.
         """
-        return parse_contract(contract, templates=self.templates.find, models=self.templates.models)
+        return parse_contract(
+            contract,
+            templates=self.templates.find,
+            models=self.templates.models,
+            max_context_bytes=self._connection.settings.blob_max_bytes,
+        )
 
     def submit(self, contract: Contract, *, submitted_by: str | None = None) -> Submitted:
         """Put one contract into the log.
@@ -145,23 +158,66 @@ class Client:
         root_task_id: str | None = None,
         comment: str = "",
         approved_by: str | None = None,
+        number: int = 0,
     ) -> Sent:
-        """Let a task that waits for a person go on."""
+        """Let a task that waits for a person go on.
+
+        Args:
+            task_id: The task that waits.
+            root_task_id: Its tree; None: looked up.
+            comment: Why; the arm is told.
+            approved_by: Who says so; None: this user.
+            number: Which request is meant (`approvals`), so that an answer never meets a later one; 0: the open one.
+        """
         root_id = self._tree(task_id, root_task_id)
-        return self._send(ApproveTask(root_id, TaskId(task_id), approved_by or self._user, comment))
+        return self._send(ApproveTask(root_id, TaskId(task_id), approved_by or self._user, comment, number))
 
     def deny(
-        self, task_id: str, *, root_task_id: str | None = None, reason: str = "", denied_by: str | None = None
+        self,
+        task_id: str,
+        *,
+        root_task_id: str | None = None,
+        reason: str = "",
+        denied_by: str | None = None,
+        number: int = 0,
     ) -> Sent:
-        """Stop a task that waits for a person."""
+        """Stop a task that waits for a person; arguments as in `approve`."""
         root_id = self._tree(task_id, root_task_id)
-        return self._send(DenyTask(root_id, TaskId(task_id), denied_by or self._user, reason))
+        return self._send(DenyTask(root_id, TaskId(task_id), denied_by or self._user, reason, number))
+
+    def approvals(self, *, all_of_them: bool = False) -> list[dict[str, Any]]:
+        """Requests for approval, oldest first, as the projections know them: the open ones, or every one."""
+        return approvals_of(self._connection.settings, all_of_them=all_of_them)
 
     def amend(
         self, root_task_id: str, limits: Limits, *, reason: str = "", amended_by: str | None = None
     ) -> Sent:
         """Replace the limits of a running tree."""
         return self._send(AmendBudget(TaskId(root_task_id), limits, amended_by or self._user, reason))
+
+    def extend_budget(
+        self,
+        root_task_id: str,
+        add: Amounts,
+        *,
+        reason: str = "",
+        amended_by: str | None = None,
+        request_id: str | None = None,
+    ) -> Sent:
+        """Add to the limits of a running tree; what is not limited stays so.
+
+        Args:
+            root_task_id: The tree.
+            add: What is added to each limit.
+            reason: Why, for the log.
+            amended_by: Who says so; None: this user.
+            request_id: The same id twice adds once; None: a new one.
+        """
+        return self._send(
+            ExtendBudget(
+                TaskId(root_task_id), request_id or str(uuid7()), add, amended_by or self._user, reason
+            )
+        )
 
     def register_arm(
         self, capability: Mapping[str, object] | ArmCapability, *, registered_by: str | None = None
@@ -245,15 +301,22 @@ class Client:
         """Say that a memory shall no longer be found; it is found as of before only."""
         return self._tell_memory(oblivion(memory_id, reason, requested_by or self._user), memory_id)
 
-    def wait(self, task: Submitted | str, timeout_s: float = 600.0) -> Outcome:
+    @cached_property
+    def blobs(self) -> BlobStore:
+        """Where values lie that are too large for a record."""
+        return open_blobs(self._connection.settings)
+
+    def wait(self, task: Submitted | str, timeout_s: float = 600.0, *, fetch: bool = True) -> Outcome:
         """Wait until a task is over.
 
         Args:
             task: What `submit` returned, or a task id.
             timeout_s: Longest wait, seconds.
+            fetch: Have a large output in `result` too; False: only its claim check, in `result_blob`.
 
         Raises:
             NotOver: It is not over in time.
+            BlobMissing, BlobChanged, BlobTooLarge: It completed, and its large output cannot be had.
         """
         submitted = task if isinstance(task, Submitted) else None
         task_id = TaskId(str(task)) if submitted is None else submitted.task_id
@@ -263,7 +326,7 @@ class Client:
             raise NotOver(
                 f"task {task_id} is not over after {timeout_s:g} s and goes on; see `octolog task show {task_id}`"
             )
-        return found
+        return checked_in(found, self.blobs) if fetch and found.result_blob is not None else found
 
     def accepted(self, sent: Sent, timeout_s: float = 10.0) -> bool | None:
         """What the task processor decided about a request: True, or None when nothing changed within the time.
@@ -317,6 +380,8 @@ class Client:
         settings = self._connection.settings
         gate = Gate(PiiMode(settings.pii))
         screened = screen(command, gate, block_injection=settings.injection == "block")
+        if isinstance(screened, SubmitTask):
+            screened = cast("Command", claimed(screened, lambda: self.blobs))
         check_command(screened)
         return screened, gate.counts
 

@@ -10,7 +10,7 @@ from typing import Final
 from octolog.domain.errors import InvalidContract
 from octolog.domain.ids import is_arm_id, is_task_id
 from octolog.domain.json_text import parse
-from octolog.domain.values import Limits, RetryPolicy
+from octolog.domain.values import BlobRef, Limits, RetryPolicy
 
 MAX_GOAL_CHARS: Final = 10_000
 MAX_CRITERIA: Final = 10
@@ -27,6 +27,11 @@ _BUDGET_BOUNDS: Final = (
 _SHOWN_CHARS: Final = 40
 """How much of a bad value a message repeats."""
 
+MAX_BLOB_BYTES: Final = 2**40
+"""Largest value that a record may refer to; a store's own bound is lower."""
+
+_MAX_MEDIA_TYPE_CHARS: Final = 255
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _TAG: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 
@@ -92,6 +97,19 @@ def check_json(field: str, text: str) -> None:
         raise InvalidContract("VALIDATION", field, f"is no JSON: {error}") from None
     if not isinstance(value, dict):
         raise InvalidContract("VALIDATION", field, "must be a JSON object")
+
+
+def check_claim(field: str, beside: str, blob: BlobRef, code: str = "VALIDATION") -> None:
+    """Raise InvalidContract for a claim check that names no blob, or stands beside the value itself."""
+    if beside not in ("", "{}"):
+        raise InvalidContract(code, field, "is given in the record and as a blob; give one of them")
+    if _SHA256.fullmatch(blob.sha256) is None:
+        raise InvalidContract(code, f"{field}_blob.sha256", "is not 64 lowercase hex digits")
+    check_between(f"{field}_blob.size_bytes", blob.size_bytes, 0, MAX_BLOB_BYTES, code)
+    if len(blob.media_type) > _MAX_MEDIA_TYPE_CHARS:
+        raise InvalidContract(
+            code, f"{field}_blob.media_type", f"has more than {_MAX_MEDIA_TYPE_CHARS} characters"
+        )
 
 
 def check_routing(at: str, arm: str | None, tags: tuple[str, ...], max_tier: int | None) -> None:

@@ -8,16 +8,19 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import BeforeValidator, Field
 
+from octolog.domain.bounds import MAX_JSON_BYTES
 from octolog.domain.contract import Step, TaskContract
 from octolog.domain.errors import InvalidContract
 from octolog.domain.ids import ArmId, TaskId, is_task_id
 from octolog.domain.operators import Program
 from octolog.domain.rules import check_contract
 from octolog.domain.values import DEFAULT_RETRY, NO_LIMITS
-from octolog.edge.document import parse_object, shown
+from octolog.edge.document import MAX_DOCUMENT_BYTES, parse_object, shown
+from octolog.edge.large import check_submission
 from octolog.edge.limits import BudgetEdge, Timeout, milliseconds
 from octolog.edge.model import Edge, RetryEdge, build, object_json
 from octolog.edge.operators import OperatorEdge, check_models, program_of
+from octolog.edge.orchestration import PLANNING, Approval, Orchestrated
 from octolog.edge.uuid7 import uuid7
 from octolog.edge.xml import FindTemplate, contract_of, is_xml, read_xml, with_inputs
 
@@ -34,6 +37,8 @@ _CODES: Final = {
     "step_id": "INVALID_PLAN",
     "depends_on": "INVALID_PLAN",
     "operators": "INVALID_PLAN",
+    "approval": "INVALID_APPROVAL",
+    "orchestration": "INVALID_ORCHESTRATION",
 }
 
 
@@ -57,6 +62,7 @@ def parse_contract(
     *,
     templates: FindTemplate | None = None,
     models: Container[str] | None = None,
+    max_context_bytes: int = MAX_JSON_BYTES,
 ) -> Request:
     """A contract from JSON text, a mapping, or XML; without a task id it gets a new UUIDv7.
 
@@ -64,6 +70,7 @@ def parse_contract(
         document: The contract, or a template or operator document as XML.
         templates: Finds the template that a contract names; None: it may name none.
         models: Model ids that exist; None: any name will do.
+        max_context_bytes: Longest context; more than a record takes where there is a blob store for it.
 
     Raises:
         InvalidContract: For the first thing that is wrong; nothing was produced.
@@ -72,11 +79,12 @@ def parse_contract(
         asked = contract_of(read_xml(document, models).program)
         check_contract(asked)
         return Request(asked, None, minted=True)
-    edge = build(_Contract, parse_object(document, "contract"), _code_of)
+    most = MAX_DOCUMENT_BYTES + (max_context_bytes if max_context_bytes > MAX_JSON_BYTES else 0)
+    edge = build(_Contract, parse_object(document, "contract", most), _code_of)
     contract = edge.contract(edge.program(templates, models))
     if edge.root_task_id is not None and not is_task_id(edge.root_task_id):
         raise InvalidContract("INVALID_TASK_ID", "root_task_id", f"{shown(edge.root_task_id)} is no task id")
-    check_contract(contract)
+    check_submission(contract, max_context_bytes)
     root_id = None if edge.root_task_id is None else TaskId(edge.root_task_id)
     return Request(contract, root_id, minted=edge.task_id is None)
 
@@ -121,6 +129,7 @@ class _Work(Edge):
     required_capabilities: list[str] = Field(default_factory=list)
     max_cost_tier: int | None = None
     timeout_seconds: Timeout | None = None
+    approval: Approval = None
 
     def common(self, at: str) -> dict[str, Any]:
         return {
@@ -132,6 +141,7 @@ class _Work(Edge):
             "required_capabilities": tuple(self.required_capabilities),
             "max_cost_tier": self.max_cost_tier,
             "timeout_ms": milliseconds(self.timeout_seconds),
+            "approval": None if self.approval is None else self.approval.rule(),
         }
 
 
@@ -165,6 +175,8 @@ class _Contract(_Work):
     retry: RetryEdge | None = None
     steps: list[_Step] = Field(default_factory=list)
     operators: list[OperatorEdge] = Field(default_factory=list)
+    orchestration: Orchestrated = None
+    nested_budgets: bool = False
     xml: str | None = None
     template: str | None = None
     inputs: dict[str, str] = Field(default_factory=dict)
@@ -199,6 +211,11 @@ class _Contract(_Work):
         return with_inputs(contract, self.inputs)
 
     def _bare(self) -> TaskContract:
+        common = self.common("")
+        if self.orchestration is not None and not (
+            self.steps or self.operators or self.required_capabilities or self.assigned_arm
+        ):
+            common["required_capabilities"] = PLANNING
         return TaskContract(
             task_id=TaskId(str(uuid7()) if self.task_id is None else self.task_id),
             constraints_json=object_json(self.constraints),
@@ -208,7 +225,9 @@ class _Contract(_Work):
             routing_policy=self.routing_policy,
             retry=DEFAULT_RETRY if self.retry is None else self.retry.policy(),
             steps=tuple(step.step(index) for index, step in enumerate(self.steps)),
-            **self.common(""),
+            orchestration=None if self.orchestration is None else self.orchestration.rule(),
+            nested_budgets=self.nested_budgets,
+            **common,
         )
 
 

@@ -22,30 +22,33 @@ _JUDGED_CHARS: Final = 2_000
 """A value is judged before it is cut: half a number is no number."""
 
 
-def read_bounded(source: BinaryIO, what: str) -> bytes:
-    """All of a stream, unless it is too long: then no more of it is read.
+def read_bounded(source: BinaryIO, what: str, max_bytes: int = MAX_DOCUMENT_BYTES) -> bytes:
+    """All of a stream, unless it is longer than `max_bytes`: then no more of it is read.
 
     Raises:
         InvalidContract: TOO_LARGE.
     """
-    data = source.read(MAX_DOCUMENT_BYTES + 1)
-    _check_size(len(data), what, more=True)
+    data = source.read(max_bytes + 1)
+    _check_size(len(data), what, max_bytes, more=True)
     return data
 
 
-def parse_object(document: bytes | str | Mapping[str, object], what: str) -> dict[str, Any]:
+def parse_object(
+    document: bytes | str | Mapping[str, object], what: str, max_bytes: int = MAX_DOCUMENT_BYTES
+) -> dict[str, Any]:
     """One JSON object; a mapping is treated as the JSON it stands for.
 
     Args:
         document: JSON text, or a mapping of JSON values.
         what: How messages call it, e.g. `contract`.
+        max_bytes: Longest document.
 
     Raises:
         InvalidContract: MALFORMED_JSON, DUPLICATE_KEY, TOO_LARGE, or VALIDATION for a value that is no JSON.
     """
     text = document if isinstance(document, bytes | str) else _dump(document, what)
     data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
-    _check_size(len(data), what)
+    _check_size(len(data), what, max_bytes)
     try:
         value = json.loads(data.decode("utf-8-sig", "surrogatepass"), object_pairs_hook=_unique)
     except UnicodeDecodeError as error:
@@ -96,13 +99,13 @@ def kind_of(value: object) -> str:
             return "an object"
 
 
-def _check_size(size: int, what: str, *, more: bool = False) -> None:
-    if size > MAX_DOCUMENT_BYTES:
-        has = f"more than {MAX_DOCUMENT_BYTES}" if more else str(size)
+def _check_size(size: int, what: str, max_bytes: int, *, more: bool = False) -> None:
+    if size > max_bytes:
+        has = f"more than {max_bytes}" if more else str(size)
         raise InvalidContract(
             "TOO_LARGE",
             what,
-            f"{has} bytes; at most {MAX_DOCUMENT_BYTES}: put large values in files and name them",
+            f"{has} bytes; at most {max_bytes}: put large values in files and name them",
         )
 
 

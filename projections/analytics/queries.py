@@ -170,6 +170,7 @@ def _output(store: Store, root: TaskId, task_id: TaskId) -> Row | None:
         """SELECT coalesce(nullif(done.output, ''), made.output) AS output,
                   coalesce(done.output_blob_sha256, made.output_blob_sha256) AS blob_sha256,
                   coalesce(done.output_blob_size_bytes, made.output_blob_size_bytes) AS blob_size_bytes,
+                  coalesce(done.output_blob_media_type, made.output_blob_media_type) AS blob_media_type,
                   made.confidence
            FROM task_completed AS done LEFT JOIN attempt_ended AS made
              ON made.link_root_task_id = done.link_root_task_id AND made.attempt_id = done.attempt_id

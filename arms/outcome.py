@@ -16,10 +16,11 @@ from arms.chat.messages import ModelRefused
 from arms.handler import DeadlinePassed, Handler, LimitReached
 from octolog.domain.assignment import AttemptAssignment
 from octolog.domain.bounds import MAX_JSON_BYTES
-from octolog.domain.errors import BudgetRefused, InvalidContract, OctologError
+from octolog.domain.errors import BlobTooLarge, BudgetRefused, InvalidContract, OctologError
 from octolog.domain.reports import ExecutionResult, ResultStatus
 from octolog.domain.rules import MAX_PLANNED_STEPS, check_plan
 from octolog.domain.values import Provenance, TaskError, TaskErrorType
+from octolog.ports import BlobStore
 from octolog.safety import Gate, PiiMode, in_words, screen
 
 __all__ = ["Outcomes", "canonical_json", "sha256_hex"]
@@ -61,20 +62,28 @@ class Outcomes:
     Args:
         arm: The arm.
         pii: What becomes of personal data and secrets: redacted, a failure of the attempt (reject), or let through.
+        blobs: Where an output goes that is too large for a record; None: such an output is a failure.
     """
 
-    def __init__(self, arm: Arm, pii: PiiMode = PiiMode.REDACT) -> None:
-        self._arm, self._pii = arm, pii
+    def __init__(self, arm: Arm, pii: PiiMode = PiiMode.REDACT, blobs: BlobStore | None = None) -> None:
+        self._arm, self._pii, self._blobs = arm, pii, blobs
         self._command_hash = self._hash_of(arm.command)
 
     def of(
         self, assignment: AttemptAssignment, value: Any, handler: Handler, *, took_ms: int, ended_ms: int
-    ) -> ExecutionResult:
-        """The result of what the function gave back; a value that cannot be an output is a failure."""
+    ) -> ExecutionResult | None:
+        """The result of what the function gave back; a value that cannot be an output is a failure.
+
+        Returns:
+            None when the output is too large for a record: then call `of_large`, off the event loop.
+        """
         answer = value if isinstance(value, Answer) else Answer(value)
         gate = Gate(self._pii)
         try:
-            output = gate.json("output", canonical_json(answer.output).decode()).encode()
+            output = canonical_json(answer.output)
+            if len(output) > MAX_JSON_BYTES and self._blobs is not None:
+                return None
+            output = gate.json("output", output.decode()).encode()
             _check(answer, output)
             result = self._success(assignment, answer, handler, output, took_ms, ended_ms)
             result = screen(result, gate, new_ids=False)
@@ -82,6 +91,33 @@ class Outcomes:
             return self.of_error(assignment, error, handler, took_ms=took_ms, ended_ms=ended_ms)
         _tell(assignment, gate)
         return dataclasses.replace(result, output=output.decode())
+
+    def of_large(
+        self, assignment: AttemptAssignment, value: Any, handler: Handler, *, took_ms: int, ended_ms: int
+    ) -> ExecutionResult:
+        """As `of`, with the output in the blob store. Blocks: it is screened, then stored, and only then referred to.
+
+        A process that dies here leaves a blob that nobody refers to, never a reference to a blob that is not there;
+        the next try finds the blob by its content.
+        """
+        answer = value if isinstance(value, Answer) else Answer(value)
+        gate, blobs = Gate(self._pii), self._blobs
+        assert blobs is not None, "`of` says when"  # noqa: S101
+        try:
+            output = canonical_json(answer.output)
+            if len(output) > blobs.max_bytes:  # before it is screened, which takes about a second for each MB
+                raise BlobTooLarge(
+                    f"the output is {len(output)} bytes; at most {blobs.max_bytes} (OCTOLOG_BLOB_MAX_BYTES)"
+                )
+            output = gate.json("output", output.decode()).encode()
+            _check(answer, b"")
+            result = self._success(assignment, answer, handler, output, took_ms, ended_ms)
+            result = screen(result, gate, new_ids=False)
+            blob = blobs.put(output) if len(output) > MAX_JSON_BYTES else None
+        except OctologError as error:
+            return self.of_error(assignment, error, handler, took_ms=took_ms, ended_ms=ended_ms)
+        _tell(assignment, gate)
+        return dataclasses.replace(result, output="" if blob else output.decode(), output_blob=blob)
 
     def note(self, text: str) -> str:
         """A note of progress as it may be logged."""

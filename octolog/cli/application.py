@@ -16,6 +16,7 @@ _MODULES: Final = (
     "template",
     "replay",
     "audit",
+    "blobs",
     "query",
     "provenance",
     "dead_letters",

@@ -84,6 +84,7 @@ def plain(tree: Tree, node: Node, fact: f.AttemptAssigned) -> AttemptAssignment:
         lease_ms=fact.lease_ms,
         timeout_ms=fact.timeout_ms,
         security_policy=tree.security_policy,
+        context_blob=spec.context_blob,
     )
 
 

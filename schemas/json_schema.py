@@ -52,9 +52,10 @@ def check_schema(field: str, schema_json: str) -> None:
 
 @lru_cache(maxsize=1_024)
 def _compiled(schema_json: str) -> Any:
-    from jsonschema import Draft202012Validator  # takes a tenth of a second, and most arms have no schema
-    from jsonschema.exceptions import SchemaError
-    from jsonschema.validators import validator_for
+    # type: ignore below: the library has no types, and none leave this module.
+    from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # takes a tenth of a second, and most arms have no schema
+    from jsonschema.exceptions import SchemaError  # type: ignore[import-untyped]  # as above
+    from jsonschema.validators import validator_for  # type: ignore[import-untyped]  # as above
     from referencing import Registry
 
     schema = orjson.loads(schema_json)

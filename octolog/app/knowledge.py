@@ -15,6 +15,7 @@ from aiohttp import web
 
 from octolog.app.answers import ANSWERS
 from octolog.app.connection import Connection
+from octolog.app.keeper import KeeperThread
 from octolog.app.notary import NotaryThread
 from octolog.app.processes import StateFile, Stop
 from octolog.app.projector import ProjectorState, follow
@@ -46,11 +47,14 @@ def run_knowledge(settings: Settings, name: str, state: StateFile, stop: Stop) -
         report.start()
         notary = NotaryThread(settings, stop)
         notary.start()
+        keeper = KeeperThread(settings, stop)
+        keeper.start()
         try:
             follow(projection, connection.reader(), progress, stop)
         finally:
             server.stop()
             notary.join()
+            keeper.join()
             projection.close()
 
 

@@ -6,13 +6,15 @@ from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import replace
 
-from octolog.domain.arm import ArmCallCounted
+from octolog.domain.arm import ArmBreakerChanged, ArmCallCounted, BreakerState
 from octolog.domain.errors import UndecodableRecord
 from octolog.domain.ids import ArmId
 from octolog.domain.registry import Registry
 from octolog.ports import LogRecord
 from schemas.codec import Codec
 from streams.registry_table import RegistryTable
+from streams.replay.report import Difference
+from streams.topics import ARMS
 
 
 class RegistryHistory:
@@ -26,6 +28,7 @@ class RegistryHistory:
 
     Attributes:
         refused: Records that are no registry facts.
+        faults: Changes of circuit breakers that follow from nothing.
         calls: What was counted for circuit breakers: partition -> position of the fact -> offset and count.
     """
 
@@ -36,6 +39,8 @@ class RegistryHistory:
         self._registries = [self._table.registry]
         self._latest = self._table.registry
         self.refused: list[LogRecord] = []
+        self.faults: list[Difference] = []
+        self._moves: dict[tuple[ArmId, int], BreakerState] = {}
         self.calls: dict[int, dict[int, tuple[int, ArmCallCounted]]] = defaultdict(dict)
 
     @property
@@ -46,9 +51,10 @@ class RegistryHistory:
     def add(self, records: list[LogRecord]) -> None:
         """Fold records, in offset order."""
         for record in records:
-            before = self._table.registry.breakers
-            self._note_call(record)
-            if self._table.apply([record]) or self._table.registry.breakers is not before:
+            before = self._table.registry
+            changed = self._table.apply([record])
+            self._note(record, before)
+            if changed or self._table.registry.breakers is not before.breakers:
                 self._offsets.append(record.offset + 1)
                 self._registries.append(self._table.registry)
 
@@ -61,14 +67,33 @@ class RegistryHistory:
         self._latest = replace(self._registries[bisect_right(self._offsets, offset) - 1], offset=offset)
         return self._latest
 
-    def _note_call(self, record: LogRecord) -> None:
-        """Keep what was counted for circuit breakers by the fact it was counted with."""
+    def _note(self, record: LogRecord, before: Registry) -> None:
+        """Keep what was counted for circuit breakers by its fact, and hold what is said of them against the fold."""
         try:
             event = self._codec.decode(record.value)
         except UndecodableRecord:
             return
         if isinstance(event, ArmCallCounted):
             self.calls[event.partition][event.position] = record.offset, event
+        elif isinstance(event, ArmBreakerChanged):
+            found = self._moves.get((event.arm_id, event.cause_offset))
+            if event.state is not found and (event.state, found) != (
+                BreakerState.HALF_OPEN,
+                BreakerState.OPEN,
+            ):
+                message = (
+                    f"the breaker of {event.arm_id} is said to be {event.state} by @{event.cause_offset}"
+                )
+                self.faults.append(
+                    Difference(ARMS, 0, record.offset, None, None, "decided-differently", message)
+                )
+            return
+        after = self._table.registry.arms
+        if after is not before.arms:
+            for arm_id, arm in after.items():
+                was = before.arms.get(arm_id)
+                if was is not None and was.breaker is not arm.breaker:
+                    self._moves[arm_id, record.offset] = arm.breaker
 
     def _refused(self, record: LogRecord, _: UndecodableRecord) -> None:
         self.refused.append(record)

@@ -101,6 +101,8 @@ def check_partitions(
             for record in batch:
                 for difference in letters.differences(record):
                     of_registry.add_difference(difference)
+        for difference in registry.faults:
+            of_registry.add_difference(difference)
     reports = []
     for partition in partitions:
         with TemporaryDirectory(prefix="octolog-verify-") as folder:

@@ -5,6 +5,15 @@
 def count(work: Work) -> Answer:
     return Answer({"words": len(work.goal.split())})
 ```
+
+Type hints can say the rest (`arms.signature`): the context is checked and taken apart by them, and they are the
+schemas that the registry is told.
+
+```python
+@arm("word-counter", capabilities=("keyword_search",))
+def count(text: str, longer_than: int = 0) -> dict[str, int]:
+    return {"words": sum(len(word) > longer_than for word in text.split())}
+```
 """
 
 from __future__ import annotations
@@ -13,21 +22,22 @@ import inspect
 import textwrap
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import orjson
 
 from arms.handler import UNBOUNDED, HandlerConfig
+from arms.signature import InvalidInput, Signature
 from arms.work import Work
-from octolog.domain.arm import ArmCapability
+from octolog.domain.arm import ArmCapability, Health
 from octolog.domain.contract import Step
 from octolog.domain.errors import OctologError
 from octolog.domain.ids import ArmId
 from octolog.domain.operators import Program, SubtaskRequest
 from octolog.domain.rules import check_capability
-from octolog.domain.values import DEFAULT_RETRY, RetryPolicy, TaskError
+from octolog.domain.values import DEFAULT_RETRY, RetryPolicy, TaskError, TaskErrorType
 
-__all__ = ["Answer", "Arm", "ArmFunction", "Fail", "Retry", "arm"]
+__all__ = ["Answer", "Arm", "ArmFunction", "Companion", "Fail", "Retry", "arm"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,9 @@ class Answer:
         continuation: With `subtask`: a JSON object that the arm finds again then, at most 256 kB.
         model_version: Model that answered; None: taken from the model calls made, if any.
         command: What was executed, if it was no function: a shell command, a query. None: the function's source.
+        question: What a person must approve before the arm goes on; the task then gets another attempt, with the
+            approval in `work.feedback`.
+        command_hash: Its SHA-256 as 64 lowercase hex digits, where whoever executed it tells no more than that.
     """
 
     output: Any
@@ -58,6 +71,8 @@ class Answer:
     operators: Program = ()
     subtask: SubtaskRequest | None = None
     continuation: Mapping[str, Any] = field(default_factory=dict)
+    command_hash: str | None = None
+    question: str = ""
 
 
 ArmFunction: TypeAlias = Callable[[Work], Any | Awaitable[Any]]
@@ -98,6 +113,23 @@ class Retry(Fail):
         super().__init__(message, code)
 
 
+class Companion(Protocol):
+    """What runs beside an arm's function while it is hosted: a watch over a service, connections."""
+
+    @property
+    def alive(self) -> bool:
+        """False: no heartbeat is sent for the arm."""
+
+    async def start(self, changed: Callable[[Health, Health, str], None]) -> None:
+        """Begin; `changed` is called with the new health, the one before, and why."""
+
+    async def stop(self) -> None:
+        """End; called once, when no function runs any more."""
+
+    def status(self) -> Mapping[str, Any]:
+        """What the host's health view says of it."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Arm:
     """A function with its description; made by `@arm`.
@@ -109,6 +141,8 @@ class Arm:
         is_async: True when it runs on the host's event loop, False when in a thread.
         config: Turns and context that a handler of this arm allows, where a task does not say.
         needs_model: It can do nothing without a model, and is not hosted where none is set.
+        companion: What runs beside it while it is hosted, if anything.
+        signature: What the type hints of the function say; None: it takes the work and nothing else.
     """
 
     capability: ArmCapability
@@ -117,6 +151,8 @@ class Arm:
     is_async: bool
     config: HandlerConfig = field(default=UNBOUNDED)
     needs_model: bool = False
+    companion: Companion | None = None
+    signature: Signature | None = None
 
     @property
     def arm_id(self) -> ArmId:
@@ -158,8 +194,8 @@ def arm(  # noqa: PLR0913 -- one keyword per field of the registry's entry
         timeout_seconds: Longest run of one attempt, seconds, 1 to 300.
         max_concurrent_tasks: Attempts worked on at once by one host.
         version: The arm's own version; part of the provenance of its results.
-        input_schema: JSON Schema of the context.
-        output_schema: JSON Schema of the output.
+        input_schema: JSON Schema of the context; empty: what the type hints say.
+        output_schema: JSON Schema of the output; empty: what the type hints say.
         retry: How the arm wants transient failures repeated.
         config: Turns and context one attempt may use, where its task does not say.
         needs_model: It can do nothing without a model, and is not hosted where none is set.
@@ -168,15 +204,17 @@ def arm(  # noqa: PLR0913 -- one keyword per field of the registry's entry
         InvalidContract: A value is out of bounds; raised where the arm is defined.
     """
 
-    def made(function: ArmFunction) -> Arm:
+    def made(function: Callable[..., Any]) -> Arm:
+        hints = Signature(function, Answer)
+        takes, gives = input_schema or hints.input_schema(), output_schema or hints.output_schema()
         capability = ArmCapability(
             arm_id=ArmId(arm_id),
             name=name or arm_id,
             description=(description or inspect.getdoc(function) or "")[:500],
             capabilities=capabilities,
             cost_tier=cost_tier,
-            input_schema_json=orjson.dumps(input_schema, option=orjson.OPT_SORT_KEYS).decode(),
-            output_schema_json=orjson.dumps(output_schema, option=orjson.OPT_SORT_KEYS).decode(),
+            input_schema_json=orjson.dumps(takes, option=orjson.OPT_SORT_KEYS).decode(),
+            output_schema_json=orjson.dumps(gives, option=orjson.OPT_SORT_KEYS).decode(),
             timeout_seconds=timeout_seconds,
             retry_policy=retry,
             version=version,
@@ -184,9 +222,39 @@ def arm(  # noqa: PLR0913 -- one keyword per field of the registry's entry
         )
         check_capability(capability)
         is_async = inspect.iscoroutinefunction(function)
-        return Arm(capability, function, _source(function), is_async, config, needs_model)
+        if hints.is_plain and not hints.output_schema():
+            return Arm(capability, function, _source(function), is_async, config, needs_model)
+        called = _called(function, hints, is_async=is_async)
+        return Arm(capability, called, _source(function), is_async, config, needs_model, signature=hints)
 
     return made
+
+
+def _called(function: Callable[..., Any], hints: Signature, *, is_async: bool) -> ArmFunction:
+    """The function as a host calls it: the context taken apart for it, its value checked."""
+
+    def given(work: Work) -> dict[str, Any]:
+        try:
+            return hints.arguments(work)
+        except InvalidInput as error:
+            raise Fail(str(error), "INVALID_INPUT") from None
+
+    def judged(value: Any) -> Any:
+        try:
+            return hints.plain(value)
+        except InvalidInput as error:
+            told = TaskError(TaskErrorType.INVALID_OUTPUT, str(error), violations=(str(error),))
+            raise Fail(str(error), "INVALID_OUTPUT", task_error=told) from None
+
+    async def awaited(work: Work) -> Any:
+        return judged(await function(**given(work)))
+
+    def plain(work: Work) -> Any:
+        return judged(function(**given(work)))
+
+    called: ArmFunction = awaited if is_async else plain
+    called.__module__ = function.__module__  # where its author put it
+    return called
 
 
 def _source(function: ArmFunction) -> str:

@@ -34,9 +34,9 @@ _WORD_START: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 class InvalidOutput(Fail):
     """What the arm gave back cannot be its output."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, code: str = "INVALID_OUTPUT") -> None:
         error = TaskError(TaskErrorType.INVALID_OUTPUT, message, violations=(message,))
-        super().__init__(message, "INVALID_OUTPUT", task_error=error)
+        super().__init__(message, code, task_error=error)
 
 
 def canonical_json(value: Any) -> bytes:
@@ -84,7 +84,7 @@ class Outcomes:
             if len(output) > MAX_JSON_BYTES and self._blobs is not None:
                 return None
             output = gate.json("output", output.decode()).encode()
-            _check(answer, output)
+            _check(assignment, answer, output)
             result = self._success(assignment, answer, handler, output, took_ms, ended_ms)
             result = screen(result, gate, new_ids=False)
         except OctologError as error:
@@ -110,7 +110,7 @@ class Outcomes:
                     f"the output is {len(output)} bytes; at most {blobs.max_bytes} (OCTOLOG_BLOB_MAX_BYTES)"
                 )
             output = gate.json("output", output.decode()).encode()
-            _check(answer, b"")
+            _check(assignment, answer, b"")
             result = self._success(assignment, answer, handler, output, took_ms, ended_ms)
             result = screen(result, gate, new_ids=False)
             blob = blobs.put(output) if len(output) > MAX_JSON_BYTES else None
@@ -152,6 +152,7 @@ class Outcomes:
             operators=answer.operators,
             subtask=answer.subtask,
             continuation_json=canonical_json(answer.continuation).decode(),
+            question=answer.question,
         )
 
     def of_error(
@@ -212,7 +213,8 @@ class Outcomes:
         return Provenance(
             arm_id=assignment.arm_id,
             timestamp_ms=ended_ms,
-            command_hash=self._command_hash if answer.command is None else self._hash_of(answer.command),
+            command_hash=answer.command_hash
+            or (self._command_hash if answer.command is None else self._hash_of(answer.command)),
             data_sources=_bounded(answer.data_sources),
             model_version=answer.model_version or handler.last_model,
             tests_passed=answer.tests_passed,
@@ -235,7 +237,7 @@ def _tell(assignment: AttemptAssignment, gate: Gate) -> None:
         )
 
 
-def _check(answer: Answer, output: bytes) -> None:
+def _check(assignment: AttemptAssignment, answer: Answer, output: bytes) -> None:
     if len(output) > MAX_JSON_BYTES:
         raise InvalidOutput(f"the output is {len(output)} bytes; an arm may answer at most {MAX_JSON_BYTES}")
     if len(canonical_json(answer.continuation)) > MAX_JSON_BYTES:
@@ -245,9 +247,11 @@ def _check(answer: Answer, output: bytes) -> None:
     if not answer.plan:
         return
     try:
-        check_plan("plan", answer.plan, MAX_PLANNED_STEPS)
+        told = assignment.feedback
+        done = () if told is None else tuple(step.step_id for step in told.done)
+        check_plan("plan", answer.plan, MAX_PLANNED_STEPS, done=done)
     except InvalidContract as error:
-        raise InvalidOutput(str(error)) from None
+        raise InvalidOutput(str(error), "INVALID_PLAN") from None
 
 
 def _judge(error: BaseException) -> tuple[str, bool]:

@@ -1,4 +1,4 @@
-"""`arms`: the registry."""
+"""`arms`: the registry, and ways into it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import typer
 
 from octolog.cli.command import Call, command
 from octolog.cli.output import fields, table
+from octolog.cli.own_arms import add_commands
 from octolog.domain.errors import NotFound
 
 _COLUMNS = {
@@ -29,6 +30,7 @@ def add_to(app: typer.Typer) -> None:
     command(group)(register)
     command(group)(show)
     command(group)(retire)
+    add_commands(group)
     app.add_typer(group, name="arms")
 
 

@@ -249,6 +249,8 @@ class _Host(faust.Service):
     @faust.Service.timer(_ALIVE_S)
     async def _alive(self) -> None:
         for arm_id, desk in self._desks.items():
+            if desk.arm.companion is not None and not desk.arm.companion.alive:
+                continue
             report = ArmHeartbeat(desk.arm.arm_id, self._settings.instance_id, desk.running, len(desk.held))
             self._say(arm_id, report, f"alive:{id(report)}")
 

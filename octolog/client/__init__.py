@@ -17,6 +17,7 @@ from octolog.client.decisions import Outcome, Sent, Submitted, answer_to, outcom
 from octolog.client.large import checked_in, claimed
 from octolog.client.memory import TOPIC as MEMORY
 from octolog.client.memory import Remembered, memory_record, oblivion, supersession
+from octolog.client.policies import PolicyLog
 from octolog.client.sender import Letter, Sender
 from octolog.client.templates import TemplateLog
 from octolog.domain.arm import ArmCapability, ArmRegistered, ArmRetired
@@ -41,6 +42,7 @@ from octolog.edge import Request, parse_capability, parse_contract
 from octolog.edge.uuid7 import uuid7
 from octolog.ports import BlobStore
 from octolog.safety import Counts, Gate, PiiMode, screen
+from schemas.json_schema import check_schemas
 from streams.kafka.reader import KafkaLogReader
 from streams.topics import ARMS, CONTRACTS
 
@@ -90,6 +92,11 @@ class Client:
         """The templates in this log."""
         return TemplateLog(self._connection, self._sender, self._user)
 
+    @cached_property
+    def policies(self) -> PolicyLog:
+        """The security policies of this log, and what was revoked."""
+        return PolicyLog(self._connection, self._sender, self._user)
+
     def parse(self, contract: Mapping[str, object] | bytes | str) -> Request:
         """A contract from JSON, a mapping or XML, its template looked up in this log; nothing is produced.
 
@@ -130,7 +137,7 @@ class Client:
         """
         by = submitted_by or self._user
         ready = [self._submission(contract, by) for contract in contracts]
-        letters = [Letter(CONTRACTS, command.root_task_id, command) for command, _, _ in ready]
+        letters = [Letter(CONTRACTS, command.root_task_id, command, judged=True) for command, _, _ in ready]
         places = self._sender.send(letters)
         return [
             Submitted(
@@ -229,6 +236,7 @@ class Client:
         """
         arm = capability if isinstance(capability, ArmCapability) else parse_capability(capability)
         check_capability(arm)
+        check_schemas(arm)
         self._connection.ensure_assignment_topic(arm.arm_id)
         return self._tell_registry(ArmRegistered(arm, registered_by or self._user), arm.arm_id)
 
@@ -372,7 +380,7 @@ class Client:
 
     def _send(self, command: ContractCommand) -> Sent:
         screened, redacted = self._screened(command)
-        sent = self._sender.send([Letter(CONTRACTS, screened.root_task_id, screened)])[0]
+        sent = self._sender.send([Letter(CONTRACTS, screened.root_task_id, screened, judged=True)])[0]
         return replace(sent, redacted=redacted)
 
     def _screened(self, command: Command) -> tuple[Command, Counts]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
@@ -14,6 +15,7 @@ from octolog.domain.errors import BrokerUnavailable, InvalidContract
 from octolog.domain.ids import TaskId
 from octolog.edge import uuid7
 from octolog.ports import LogRecord
+from octolog.safety import Gate, PiiMode, screen
 from schemas.codec import Codec
 from streams.headers import event_headers
 from streams.kafka.publisher import KafkaPublisher
@@ -30,11 +32,13 @@ class Letter(NamedTuple):
         topic: Where to.
         key: Its key; the root task id, or an arm id in the registry.
         record: What it says.
+        judged: It went through the gate for personal data already; any other goes through it here.
     """
 
     topic: str
     key: TaskId
     record: Any
+    judged: bool = False
 
 
 class Sender:
@@ -53,9 +57,11 @@ class Sender:
         """Where each record lies, in order; all are encoded before the first is produced.
 
         Raises:
-            InvalidContract: TOO_LARGE; nothing was produced.
+            InvalidContract: TOO_LARGE, or it holds what must not be in the log; nothing was produced.
             BrokerUnavailable: Not all are known to be in the log.
         """
+        gates = [Gate(PiiMode(self._connection.settings.pii)) for _ in letters]
+        letters = [self._screened(letter, gate) for letter, gate in zip(letters, gates, strict=True)]
         values = [self._encoded(letter) for letter in letters]
         heard: dict[int, LogRecord | Exception] = {}
         for index, (letter, value) in enumerate(zip(letters, values, strict=True)):
@@ -64,7 +70,11 @@ class Sender:
                 letter.topic, letter.key, value, headers=headers, done=_into(heard, index)
             )
         self._await(heard, len(letters))
-        return [_place(heard[index], letter.key) for index, letter in enumerate(letters)]
+        places = [_place(heard[index], letter.key) for index, letter in enumerate(letters)]
+        return [
+            replace(place, redacted=gate.counts) if gate.counts else place
+            for place, gate in zip(places, gates, strict=True)
+        ]
 
     @cached_property
     def codec(self) -> Codec:
@@ -74,6 +84,12 @@ class Sender:
     @cached_property
     def _publisher(self) -> KafkaPublisher:
         return self._connection.publisher()
+
+    @staticmethod
+    def _screened(letter: Letter, gate: Gate) -> Letter:
+        if letter.judged:
+            return letter
+        return letter._replace(record=screen(letter.record, gate, block_injection=False))
 
     def _encoded(self, letter: Letter) -> bytes:
         value = self.codec.encode(letter.record)

@@ -7,6 +7,7 @@ produced. The task processor checks the same bounds again (`octolog.domain.rules
 from octolog.edge.capability import parse_capability
 from octolog.edge.contract import Request, parse_contract
 from octolog.edge.document import MAX_DOCUMENT_BYTES, canonical_json, read_bounded
+from octolog.edge.policy import parse_policy, policy_document
 from octolog.edge.uuid7 import uuid7
 
 __all__ = [
@@ -15,6 +16,8 @@ __all__ = [
     "canonical_json",
     "parse_capability",
     "parse_contract",
+    "parse_policy",
+    "policy_document",
     "read_bounded",
     "uuid7",
 ]

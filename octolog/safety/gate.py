@@ -29,9 +29,12 @@ _KEPT: Final = frozenset({
     # Names and hashes that other records refer to.
     "arm_id", "assigned_arm", "attempt_id", "command_hash", "depends_on", "error_code", "input_hash", "instance_id",
     "media_type", "model", "model_version", "name", "output_hash", "output_type", "required_capabilities",
-    "routing_policy", "security_policy", "sha256", "variable",
+    "routing_policy", "security_policy", "sha256", "variable", "version", "digest", "memory_id", "superseded_by",
+    # Where things are, and what may be asked: an address is meant here.
+    "endpoint", "health_check_url", "network", "commands", "allowed_arms", "allowed_tags", "subject", "key_id",
     # Who asked: the log has to say it, under oath if need be.
-    "amended_by", "approved_by", "denied_by", "requested_by", "submitted_by",
+    "amended_by", "approved_by", "denied_by", "put_by", "registered_by", "requested_by", "retired_by", "revoked_by",
+    "submitted_by", "withdrawn_by",
 })  # fmt: skip
 """Fields that go through as they are; every other text is judged, those of later schemas too."""
 

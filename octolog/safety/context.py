@@ -1,7 +1,7 @@
 """Values that only the words before them give away: a birthday, a passport, an account, a bare number.
 
-The words are found first, by the fastest search there is; a value is then looked for right behind each. A text
-without such a word costs one search per word and no more.
+The words are found first; a value is then looked for right behind each. A text without such a word costs one look
+at each of its own words and no more.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 
 from octolog.safety.kinds import Found, Kind
 from octolog.safety.numbers import is_valid
-from octolog.safety.words import occurrences
+from octolog.safety.words import Phrases, occurrences
 
 __all__ = ["find_told"]
 
@@ -92,6 +92,9 @@ _TOLD: Final = (
 )  # fmt: skip
 
 
+_TOLD_BY: Final = Phrases((word, told) for told in _TOLD for word in told.words)
+
+
 def _compact(value: str) -> str:
     return value.replace(" ", "").replace(".", "")
 
@@ -103,12 +106,9 @@ def find_told(text: str, prepared: str) -> Iterator[Found]:
         text: The text.
         prepared: The same text from `words.normal`.
     """
-    present: dict[str, tuple[int, ...]] = {}
-    for told in _TOLD:
-        for word in told.words:
-            ends = present.get(word)
-            if ends is None:
-                ends = present[word] = tuple(occurrences(word, prepared)) if word in prepared else ()
+    for word, meanings in _TOLD_BY.within(prepared):
+        ends = tuple(occurrences(word, prepared))
+        for told in meanings:
             for end in ends:
                 match = told.value.match(text, end, end + _REACH_CHARS)
                 if match is None:

@@ -24,6 +24,8 @@ _UUID: Final = re.compile(
     r"(?<![0-9A-Za-z])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![0-9A-Za-z])"
 )
 _DIGIT: Final = re.compile(r"\d")
+# No card, phone number or identifier has fewer, or wider gaps.
+_SIX_DIGITS: Final = re.compile(r"\d(?:\D{0,3}\d){5}")
 # Whatever is found has a digit, an @, or one of these; most texts have neither and are done here.
 _HINT: Final = re.compile(r"[\d@:=]|-----BEGIN|eyJ|passw|secret|\bis\b", re.IGNORECASE)
 _MRZ: Final = re.compile(r"P[A-Z<][A-Z]{3}(?<![A-Z0-9]P.{4})[A-Z<]{20,39}(?:\s{1,2}[A-Z0-9<]{30,44})?")
@@ -77,16 +79,22 @@ def _candidates(text: str) -> Iterable[Found]:
     if "P<" in text:
         parts.append(Found(Kind.PASSPORT, *match.span()) for match in _MRZ.finditer(text))
     if _DIGIT.search(text) is not None:
-        parts += [
-            find_cards(text),
-            find_ibans(text),
-            find_identifiers(text),
-            find_phones(text),
-            find_addresses(text),
-            find_wallets(text),
-            find_told(text, prepared),
-        ]
+        parts += _numbers(text, prepared)
     return chain.from_iterable(parts)
+
+
+def _numbers(text: str, prepared: str) -> Iterable[Iterable[Found]]:
+    # UUIDs are everywhere here and no number of anybody's; without them many a text has no number left.
+    others = _UUID.sub(_blank, text) if "-" in text else text
+    if _DIGIT.search(others) is None:
+        return
+    if _SIX_DIGITS.search(others) is not None:
+        yield from (find_cards(others), find_identifiers(others), find_phones(others))
+    yield from (find_ibans(others), find_addresses(others), find_wallets(others), find_told(others, prepared))
+
+
+def _blank(uuid: re.Match[str]) -> str:
+    return "x" * len(uuid.group())
 
 
 def _outside(text: str, found: list[Found]) -> list[Found]:

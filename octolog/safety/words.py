@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Final
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Final, Generic, TypeVar
 
-__all__ = ["key_as_words", "normal", "occurrences", "split_words"]
+__all__ = ["Phrases", "key_as_words", "normal", "occurrences", "split_words"]
+
+M = TypeVar("M")
+
+_ASCII_WORD: Final = re.compile("[a-z]+")
 
 _LOWERED: Final = {**{code: code + 32 for code in range(ord("A"), ord("Z") + 1)}, ord("_"): ord(" ")}
 # Zero-width and bidirectional characters hide words from a reader or from a search.
@@ -47,3 +52,35 @@ def occurrences(word: str, prepared: str) -> Iterator[int]:
         if starts and (end == len(prepared) or not prepared[end].isalpha()):
             yield end
         at = prepared.find(word, end)
+
+
+class Phrases(Generic[M]):
+    """Phrases with their meanings, found by their first word: a text is asked for its words, not for every phrase.
+
+    Args:
+        meanings: Phrase in lower case and one of its meanings; a phrase may come several times.
+    """
+
+    def __init__(self, meanings: Iterable[tuple[str, M]]) -> None:
+        self._meanings: dict[str, list[M]] = defaultdict(list)
+        for phrase, meaning in meanings:
+            self._meanings[phrase].append(meaning)
+        self._by_first: dict[str, list[str]] = defaultdict(list)
+        for phrase in self._meanings:
+            first = _ASCII_WORD.match(phrase)
+            if first is not None and phrase.isascii():
+                self._by_first[first.group()].append(phrase)
+                if first.group() == phrase:
+                    self._by_first[phrase + "s"].append(phrase)  # one phone, two phones
+
+    def within(self, prepared: str) -> Iterator[tuple[str, list[M]]]:
+        """Phrases that a text made by `normal` may hold, with their meanings; `occurrences` tells where, if at all."""
+        if not prepared.isascii():  # where a word ends is another question there: look for every phrase
+            yield from ((phrase, found) for phrase, found in self._meanings.items() if phrase in prepared)
+            return
+        first_words = self._by_first
+        for word in set(_ASCII_WORD.findall(prepared)):
+            if word in first_words:
+                for phrase in first_words[word]:
+                    if phrase in prepared:
+                        yield phrase, self._meanings[phrase]

@@ -36,6 +36,7 @@ from octolog.domain.ids import ArmId
 from octolog.domain.operators import Program, SubtaskRequest
 from octolog.domain.rules import check_capability
 from octolog.domain.values import DEFAULT_RETRY, RetryPolicy, TaskError, TaskErrorType
+from schemas.json_schema import check_schemas
 
 __all__ = ["Answer", "Arm", "ArmFunction", "Companion", "Fail", "Retry", "arm"]
 
@@ -221,6 +222,7 @@ def arm(  # noqa: PLR0913 -- one keyword per field of the registry's entry
             max_concurrent_tasks=max_concurrent_tasks,
         )
         check_capability(capability)
+        check_schemas(capability)
         is_async = inspect.iscoroutinefunction(function)
         if hints.is_plain and not hints.output_schema():
             return Arm(capability, function, _source(function), is_async, config, needs_model)

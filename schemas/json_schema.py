@@ -13,9 +13,10 @@ from typing import Any, Final
 
 import orjson
 
+from octolog.domain.arm import ArmCapability
+from octolog.domain.border import ANYTHING
 from octolog.domain.errors import InvalidContract
 
-ANYTHING: Final = "{}"
 _MAX_SHOWN_CHARS: Final = 120
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
@@ -50,10 +51,16 @@ def check_schema(field: str, schema_json: str) -> None:
         raise InvalidContract(broken.code, field, broken.message) from None
 
 
+def check_schemas(capability: ArmCapability) -> None:
+    """Raise InvalidContract when an arm's input or output schema is none that documents can be held against."""
+    check_schema("input_schema", capability.input_schema_json)
+    check_schema("output_schema", capability.output_schema_json)
+
+
 @lru_cache(maxsize=1_024)
 def _compiled(schema_json: str) -> Any:
-    # type: ignore below: the library has no types, and none leave this module.
-    from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # takes a tenth of a second, and most arms have no schema
+    # Here, because it takes a tenth of a second and most arms have no schema. It has no types; none leave this module.
+    from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # as above
     from jsonschema.exceptions import SchemaError  # type: ignore[import-untyped]  # as above
     from jsonschema.validators import validator_for  # type: ignore[import-untyped]  # as above
     from referencing import Registry

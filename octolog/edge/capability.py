@@ -27,6 +27,19 @@ def parse_capability(document: bytes | str | Mapping[str, object]) -> ArmCapabil
     return capability
 
 
+class _Breaker(Edge):
+    """When failures in a row keep work from an arm; names and defaults are the domain's."""
+
+    noun: ClassVar[str] = "breaker"
+
+    failures: int = 5
+    reset_ms: int = 60_000
+    probes: int = 3
+
+    def fields(self) -> dict[str, int]:
+        return {f"breaker_{name}": value for name, value in self.model_dump().items()}
+
+
 class _Capability(Edge):
     noun: ClassVar[str] = "arm"
 
@@ -44,6 +57,7 @@ class _Capability(Edge):
     version: str = "0"
     max_concurrent_tasks: int = 10
     success_rate: float = 1.0
+    breaker: _Breaker | None = None
 
     def capability(self) -> ArmCapability:
         return ArmCapability(
@@ -61,4 +75,5 @@ class _Capability(Edge):
             version=self.version,
             max_concurrent_tasks=self.max_concurrent_tasks,
             success_rate=self.success_rate,
+            **({} if self.breaker is None else self.breaker.fields()),
         )

@@ -17,11 +17,11 @@ from arms.handler import DeadlinePassed, Handler, LimitReached
 from octolog.domain.assignment import AttemptAssignment
 from octolog.domain.bounds import MAX_JSON_BYTES
 from octolog.domain.errors import BlobTooLarge, BudgetRefused, InvalidContract, OctologError
-from octolog.domain.reports import ExecutionResult, ResultStatus
+from octolog.domain.reports import ExecutionResult, Redaction, ResultStatus
 from octolog.domain.rules import MAX_PLANNED_STEPS, check_plan
 from octolog.domain.values import Provenance, TaskError, TaskErrorType
 from octolog.ports import BlobStore
-from octolog.safety import Gate, PiiMode, in_words, screen
+from octolog.safety import Gate, PiiMode, in_words, mode_under, screen
 
 __all__ = ["Outcomes", "canonical_json", "sha256_hex"]
 
@@ -61,7 +61,8 @@ class Outcomes:
 
     Args:
         arm: The arm.
-        pii: What becomes of personal data and secrets: redacted, a failure of the attempt (reject), or let through.
+        pii: What becomes of personal data and secrets: redacted, a failure of the attempt (reject), or let through;
+            a task's security policy can be stricter.
         blobs: Where an output goes that is too large for a record; None: such an output is a failure.
     """
 
@@ -78,7 +79,7 @@ class Outcomes:
             None when the output is too large for a record: then call `of_large`, off the event loop.
         """
         answer = value if isinstance(value, Answer) else Answer(value)
-        gate = Gate(self._pii)
+        gate = Gate(mode_under(self._pii, assignment.policy))
         try:
             output = canonical_json(answer.output)
             if len(output) > MAX_JSON_BYTES and self._blobs is not None:
@@ -90,7 +91,7 @@ class Outcomes:
         except OctologError as error:
             return self.of_error(assignment, error, handler, took_ms=took_ms, ended_ms=ended_ms)
         _tell(assignment, gate)
-        return dataclasses.replace(result, output=output.decode())
+        return dataclasses.replace(result, output=output.decode(), redactions=_taken_out(gate))
 
     def of_large(
         self, assignment: AttemptAssignment, value: Any, handler: Handler, *, took_ms: int, ended_ms: int
@@ -101,7 +102,7 @@ class Outcomes:
         the next try finds the blob by its content.
         """
         answer = value if isinstance(value, Answer) else Answer(value)
-        gate, blobs = Gate(self._pii), self._blobs
+        gate, blobs = Gate(mode_under(self._pii, assignment.policy)), self._blobs
         assert blobs is not None, "`of` says when"  # noqa: S101
         try:
             output = canonical_json(answer.output)
@@ -117,15 +118,21 @@ class Outcomes:
         except OctologError as error:
             return self.of_error(assignment, error, handler, took_ms=took_ms, ended_ms=ended_ms)
         _tell(assignment, gate)
-        return dataclasses.replace(result, output="" if blob else output.decode(), output_blob=blob)
+        return dataclasses.replace(
+            result,
+            output="" if blob else output.decode(),
+            output_blob=blob,
+            redactions=_taken_out(gate),
+        )
 
-    def note(self, text: str) -> str:
-        """A note of progress as it may be logged."""
-        return self._lenient().text("note", text)
+    def note(self, text: str, assignment: AttemptAssignment | None = None) -> str:
+        """A note of an attempt's progress as it may be logged."""
+        return self._lenient(assignment).text("note", text)
 
-    def _lenient(self) -> Gate:
+    def _lenient(self, assignment: AttemptAssignment | None) -> Gate:
         """For what has to be said whatever it holds: it is redacted where an output would be rejected."""
-        return Gate(PiiMode.OFF if self._pii is PiiMode.OFF else PiiMode.REDACT)
+        mode = mode_under(self._pii, None if assignment is None else assignment.policy)
+        return Gate(PiiMode.OFF if mode is PiiMode.OFF else PiiMode.REDACT)
 
     def _success(
         self,
@@ -168,7 +175,7 @@ class Outcomes:
         code, retryable = _judge(error)
         text = _sayable(" ".join(str(error).split()))
         told = text if isinstance(error, OctologError) and text else f"{type(error).__name__}: {text}"
-        gate = self._lenient()
+        gate = self._lenient(assignment)
         told = gate.text("error", told)  # before it is cut: half a number would not be known for one
         output = self._kept(error, gate)
         result = ExecutionResult(
@@ -189,7 +196,7 @@ class Outcomes:
         )
         result = screen(result, gate, new_ids=False)
         _tell(assignment, gate)
-        return dataclasses.replace(result, output=output.decode())
+        return dataclasses.replace(result, output=output.decode(), redactions=_taken_out(gate))
 
     def _kept(self, error: BaseException, gate: Gate) -> bytes:
         """What there is of an answer although the attempt failed, as far as it can be an output."""
@@ -227,6 +234,10 @@ class Outcomes:
         return sha256_hex(
             canonical_json({"arm_id": capability.arm_id, "command": command, "version": capability.version})
         )
+
+
+def _taken_out(gate: Gate) -> tuple[Redaction, ...]:
+    return tuple(Redaction(kind, count) for kind, count in gate.counts.items())
 
 
 def _tell(assignment: AttemptAssignment, gate: Gate) -> None:

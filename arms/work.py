@@ -16,6 +16,7 @@ from arms.handler import Handler
 from arms.model import Completion, Model, complete
 from octolog.domain.assignment import AttemptAssignment, Feedback
 from octolog.domain.errors import SettingsError, StoreUnavailable
+from octolog.domain.evaluator.prompts import instructions_of
 from octolog.domain.values import Limits
 
 __all__ = ["Work"]
@@ -85,6 +86,15 @@ class Work:
                 )
             values[given.step_id] = orjson.loads(given.output) if given.output else None
         return values
+
+    @property
+    def instructions(self) -> str:
+        """What exactly is to be done: the task prompt, of a recovery with what failed; outside programs the goal.
+
+        Raises:
+            InputTooLarge: A recovery's text with its values is too long.
+        """
+        return instructions_of(self.assignment)
 
     @property
     def feedback(self) -> Feedback | None:

@@ -27,7 +27,11 @@ FROM (SELECT link_root_task_id, task_id, happened_at, link_seq, unnest(steps) AS
 UNION ALL
 SELECT root_task_id, task_id, parent_task_id, step_id, goal, [], happened_at, seq, true, operator, made_as, input_name,
        parts
-FROM program_tasks WHERE made_as <> 'CONTRACT';
+FROM program_tasks WHERE made_as <> 'CONTRACT'
+UNION ALL
+SELECT link_root_task_id, judge_task_id, task_id, NULL, 'Judge ' || task_id, [task_id], happened_at, link_seq, false, NULL,
+       'JUDGE', NULL, NULL
+FROM judging_started;
 
 CREATE VIEW attempts AS
 SELECT given.link_root_task_id AS root_task_id, given.task_id, given.attempt_id, given.number, given.arm_id,
@@ -67,6 +71,14 @@ FROM (
     HAVING count(*) = any_value(given.awaited)
     UNION ALL SELECT link_root_task_id, task_id, link_seq, 'WAITING', NULL, NULL, NULL FROM recovery_started
     UNION ALL SELECT link_root_task_id, task_id, link_seq, 'WAITING', NULL, NULL, NULL FROM subtask_requested
+    UNION ALL SELECT link_root_task_id, task_id, link_seq, 'HELD', NULL, NULL, question FROM approval_requested
+    UNION ALL SELECT link_root_task_id, task_id, link_seq, 'READY', NULL, NULL, NULL FROM approval_decided WHERE approved
+    UNION ALL SELECT link_root_task_id, task_id, link_seq, 'READY', NULL, NULL, NULL FROM plan_refused
+    UNION ALL SELECT link_root_task_id, task_id, link_seq, 'WAITING', NULL, NULL, NULL FROM judging_started
+    UNION ALL SELECT link_root_task_id, unnest(repaired), link_seq, 'READY', NULL, NULL, NULL FROM repair_started
+    UNION ALL SELECT link_root_task_id, task_id, link_seq, 'READY', NULL, NULL, NULL FROM replan_started
+    UNION ALL SELECT link_root_task_id, unnest(dropped), link_seq, 'CANCELLED', happened_at, NULL, 'dropped by a new plan'
+    FROM replan_started
     UNION ALL SELECT link_root_task_id, task_id, link_seq, 'COMPLETED', happened_at, NULL, NULL FROM task_completed
     UNION ALL SELECT link_root_task_id, task_id, link_seq, 'FAILED', happened_at, code, message FROM task_failed
     UNION ALL SELECT link_root_task_id, task_id, link_seq, 'CANCELLED', happened_at, 'CANCELLED', reason FROM task_cancelled
@@ -191,6 +203,54 @@ SELECT root_task_id, seq, happened_at, task_id,
        CAST(time_ms AS BIGINT) AS time_ms, held.time_ms AS time_ms_limit, time_ms / held.time_ms AS time_share,
        CAST(calls AS BIGINT) AS calls, held.calls AS calls_limit, calls / held.calls AS calls_share
 FROM filled WHERE task_id IS NOT NULL;
+
+-- Who was asked what, and what they said; a request of a tree that is over is open no more.
+CREATE VIEW approvals AS
+SELECT asked.link_root_task_id AS root_task_id, asked.task_id, asked.number, asked.reason, asked.question,
+       CASE WHEN said.approved THEN 'APPROVED' WHEN NOT said.approved THEN 'DENIED'
+            WHEN over.root_task_id IS NOT NULL THEN 'CLOSED' ELSE 'OPEN' END AS state,
+       asked.happened_at AS requested_at, asked.due, asked.on_timeout, said.happened_at AS decided_at,
+       said.decided_by, said.comment, coalesce(said.timed_out, false) AS timed_out, asked.about, asked.link_seq AS seq
+FROM approval_requested AS asked
+LEFT JOIN approval_decided AS said
+  ON said.link_root_task_id = asked.link_root_task_id AND said.task_id = asked.task_id AND said.number = asked.number
+LEFT JOIN tree_ends AS over ON over.root_task_id = asked.link_root_task_id;
+
+-- A row per tree and resource: the limit that holds now, what is settled, held by open attempts, and of what is settled
+-- how much no report confirms, because an outcome is unknown. Milliseconds, millionths of a dollar.
+CREATE VIEW budgets AS
+WITH moves AS (
+    SELECT link_root_task_id AS root_task_id, link_seq AS seq,
+           [contract_budget_max_tokens, contract_budget_max_time_ms, contract_budget_max_cost_micros,
+            contract_budget_max_llm_calls] AS limits
+    FROM task_submitted WHERE contract_task_id = link_root_task_id
+    UNION ALL
+    SELECT link_root_task_id, link_seq,
+           [limits_max_tokens, limits_max_time_ms, limits_max_cost_micros, limits_max_llm_calls]
+    FROM budget_amended
+), held AS (
+    SELECT given.link_root_task_id AS root_task_id,
+           [sum(coalesce(given.allowance_max_tokens, 0)), sum(coalesce(given.allowance_max_time_ms, 0)),
+            sum(coalesce(given.allowance_max_cost_micros, 0)), sum(coalesce(given.allowance_max_llm_calls, 0))] AS amounts
+    FROM attempt_assigned AS given
+    ANTI JOIN attempt_ended AS ended
+      ON ended.link_root_task_id = given.link_root_task_id AND ended.attempt_id = given.attempt_id
+    GROUP BY ALL
+), charged AS (
+    SELECT link_root_task_id AS root_task_id,
+           [sum(settled_tokens), sum(settled_time_ms), sum(settled_cost_micros), sum(settled_calls)] AS amounts,
+           [sum(unknown_tokens), sum(unknown_time_ms), sum(unknown_cost_micros), sum(unknown_calls)] AS unknown
+    FROM attempt_ended GROUP BY ALL
+), now AS (
+    SELECT root_task_id, arg_max(limits, seq) AS limits FROM moves GROUP BY root_task_id
+)
+SELECT now.root_task_id, ['TOKENS', 'TIME', 'COST', 'CALLS'][n] AS resource, now.limits[n] AS "limit",
+       CAST(coalesce(charged.amounts[n], 0) AS BIGINT) AS settled, CAST(coalesce(held.amounts[n], 0) AS BIGINT) AS reserved,
+       CAST(coalesce(charged.unknown[n], 0) AS BIGINT) AS unknown,
+       CAST(now.limits[n] - coalesce(charged.amounts[n], 0) - coalesce(held.amounts[n], 0) AS BIGINT) AS free
+FROM now CROSS JOIN range(1, 5) AS place(n)
+LEFT JOIN charged ON charged.root_task_id = now.root_task_id
+LEFT JOIN held ON held.root_task_id = now.root_task_id;
 
 -- Everything that went wrong in a tree, by cause: attempts, tasks, refused requests.
 CREATE VIEW failures AS

@@ -77,17 +77,23 @@ def test_other_inputs_give_another_input_hash() -> None:
 
 
 @pytest.mark.parametrize(
-    "value",
-    [object(), {1: 2}, Answer({}, confidence=1.2), Answer({}, confidence=float("nan")), "x" * 262_200,
-     Answer({}, plan=(Step("s", "g", depends_on=("later",)),)),
-     Answer({}, plan=tuple(Step(f"s{n}", "g") for n in range(11)))],
+    ("value", "code"),
+    [
+        (object(), "INVALID_OUTPUT"),
+        ({1: 2}, "INVALID_OUTPUT"),
+        (Answer({}, confidence=1.2), "INVALID_OUTPUT"),
+        (Answer({}, confidence=float("nan")), "INVALID_OUTPUT"),
+        ("x" * 262_200, "INVALID_OUTPUT"),
+        (Answer({}, plan=(Step("s", "g", depends_on=("later",)),)), "INVALID_PLAN"),
+        (Answer({}, plan=tuple(Step(f"s{n}", "g") for n in range(11))), "INVALID_PLAN"),
+    ],
     ids=["no-json", "no-text-key", "confidence", "nan", "too-long", "plan", "long-plan"],
-)  # fmt: skip
-def test_what_cannot_be_an_output_is_a_failure_that_says_so(value: Any) -> None:
+)
+def test_what_cannot_be_an_output_is_a_failure_that_says_so(value: Any, code: str) -> None:
     result = result_of(value)
     assert (result.status, result.error_code, result.retryable) == (
         ResultStatus.FAILURE,
-        "INVALID_OUTPUT",
+        code,
         False,
     )
     assert result.error

@@ -132,9 +132,7 @@ class CapabilityRevoked:
     revoked_by: str
 
 
-SecurityEvent: TypeAlias = (
-    SecurityPolicyPut | SecurityPolicyWithdrawn | TokenKeyAnnounced | CapabilityRevoked
-)
+SecurityEvent: TypeAlias = SecurityPolicyPut | SecurityPolicyWithdrawn | TokenKeyAnnounced | CapabilityRevoked
 
 UNRESTRICTED: Final = SecurityPolicy(DEFAULT_POLICY, token_lifetime_ms=0)
 """What `default` means while no record says otherwise: whatever the arms and their hosts allow, and no tokens."""

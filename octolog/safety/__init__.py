@@ -10,10 +10,11 @@ A log that cannot forget must not be told. Everything here is a function of its 
 | `gate` | what the client and the arms let through: redact, reject or off |
 | `injection` | fourteen patterns of injected instructions, and what lowers them |
 | `logs` | the same for log lines |
+| `tokens` | capability tokens: what they say, and whether one holds |
 """
 
 from octolog.safety.detect import detect
-from octolog.safety.gate import Gate, PiiMode, screen
+from octolog.safety.gate import Gate, PiiMode, mode_under, screen
 from octolog.safety.injection import Injection, blocked_by, find_injections
 from octolog.safety.kinds import SECRETS, SEVERITY, Found, Kind, Severity, placeholder
 from octolog.safety.redact import (
@@ -44,6 +45,7 @@ __all__ = [
     "detect",
     "find_injections",
     "in_words",
+    "mode_under",
     "placeholder",
     "redact",
     "redact_json",

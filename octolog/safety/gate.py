@@ -12,15 +12,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from enum import Enum, StrEnum
+from functools import cache
 from typing import Any, Final, TypeVar, cast
 
 from octolog.domain.contract import SubmitTask
 from octolog.domain.errors import InvalidContract
+from octolog.domain.security import SecurityPolicy
 from octolog.safety.injection import blocked_by
 from octolog.safety.kinds import SECRETS, SEVERITY, Kind, Severity
 from octolog.safety.redact import Counts, Redacted, in_words, redact, redact_json, sum_counts
 
-__all__ = ["Gate", "PiiMode", "screen"]
+__all__ = ["Gate", "PiiMode", "mode_under", "screen"]
 
 R = TypeVar("R")
 
@@ -45,6 +47,16 @@ class PiiMode(StrEnum):
     REDACT = "redact"
     REJECT = "reject"
     OFF = "off"
+
+
+_STRICT: Final = (PiiMode.OFF, PiiMode.REDACT, PiiMode.REJECT)
+
+
+def mode_under(mode: PiiMode, policy: SecurityPolicy | None) -> PiiMode:
+    """What holds for an attempt: the stricter of its host's mode and its policy's."""
+    if policy is None or not policy.pii_mode:
+        return mode
+    return max(mode, PiiMode(policy.pii_mode), key=_STRICT.index)
 
 
 class Gate:
@@ -131,16 +143,19 @@ def screen(record: R, gate: Gate, *, block_injection: bool = True, new_ids: bool
 
 def _record(record: Any, gate: Gate, at: str, *, new_ids: bool) -> Any:
     changed: dict[str, Any] = {}
-    for field in dataclasses.fields(record):
-        value = getattr(record, field.name)
-        judged = (
-            value
-            if field.name in _KEPT
-            else _value(field.name, value, gate, _path(at, field.name), new_ids=new_ids)
-        )
+    for name in _judged_fields(type(record)):  # type: ignore[arg-type]  # mypy takes a class for unhashable
+        value = getattr(record, name)
+        if not value or isinstance(value, int | float):
+            continue
+        judged = _value(name, value, gate, _path(at, name), new_ids=new_ids)
         if judged is not value:
-            changed[field.name] = judged
+            changed[name] = judged
     return dataclasses.replace(record, **changed) if changed else record
+
+
+@cache
+def _judged_fields(cls: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(cls) if field.name not in _KEPT)
 
 
 def _value(name: str, value: Any, gate: Gate, at: str, *, new_ids: bool) -> Any:

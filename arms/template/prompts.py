@@ -1,4 +1,4 @@
-"""What a model is told: a task's words, what it is given, and the built-in templates for recoveries."""
+"""What a model is told: a task's words, and what it is given."""
 
 from __future__ import annotations
 
@@ -8,18 +8,13 @@ from typing import Final
 
 import orjson
 
-from octolog.domain.assignment import AttemptAssignment, Recovery
+from octolog.domain.assignment import AttemptAssignment, Feedback
 from octolog.domain.errors import StoreUnavailable
-from octolog.domain.evaluator.text import filled
+from octolog.domain.evaluator.prompts import instructions_of
 from octolog.domain.operators import RecoveryKind
-from schemas.xml.builtin import builtin
 
 __all__ = ["Told", "told_of"]
 
-_TEMPLATES: Final[Mapping[RecoveryKind, str]] = {
-    RecoveryKind.DECOMPOSITION: "reparse-decomposition",
-    RecoveryKind.ALTERNATIVE: "reparse-alternative",
-}
 _TYPES: Final[Mapping[str, str]] = {
     "json": "any JSON value",
     "object": "a JSON object",
@@ -58,16 +53,15 @@ def told_of(given: AttemptAssignment, remembered: str = "", *, cut: bool = False
         cut: Memory knows more than that.
 
     Raises:
+        InputTooLarge: A recovery's values make its text too long.
         StoreUnavailable: An input lies in a blob store that this host does not read.
     """
     recovery = given.recovery
     if recovery is not None:
-        system, text = _recovering(recovery)
-        if recovery.kind is RecoveryKind.DECOMPOSITION:
-            return Told(system, text, (f"recovery {recovery.number}",))
-        system = "\n\n".join(filter(None, (given.system, system)))
-        return Told(_with_type(system, given.output_type), text, (f"recovery {recovery.number}",))
-    task = given.instructions or given.goal
+        decomposed = recovery.kind is RecoveryKind.DECOMPOSITION
+        system = given.system if decomposed else _with_type(given.system, given.output_type)
+        return Told(system, instructions_of(given), (f"recovery {recovery.number}",))
+    task = instructions_of(given)
     parts = list(_parts(given, task))
     if remembered:
         parts.append(("From memory (not all of it)" if cut else "From memory", remembered))
@@ -90,22 +84,16 @@ def _parts(given: AttemptAssignment, task: str) -> Iterator[tuple[str, str]]:
         yield "Constraints", given.constraints_json
     if given.acceptance_criteria:
         yield "The result is held against", "\n".join(f"- {each}" for each in given.acceptance_criteria)
+    if given.feedback is not None:
+        yield "Feedback on an earlier attempt", "\n".join(_feedback(given.feedback))
 
 
-def _recovering(recovery: Recovery) -> tuple[str, str]:
-    """System and task of a recovery, from the template that octolog has for its kind."""
-    template = builtin(_TEMPLATES[recovery.kind]).template
-    assert template is not None, "the built-in templates are templates"  # noqa: S101
-    error = recovery.error
-    values = {each.name: each.text for each in template.inputs} | {
-        "original_task": recovery.instructions,
-        "error_type": str(error.type),
-        "message": error.message,
-        "resource": error.resource or "",
-        "violations": "\n".join(f"- {each}" for each in error.violations),
-        "given_output": recovery.output,
-    }
-    return template.system_prompt, filled(template.task_prompt, values.get)
+def _feedback(feedback: Feedback) -> Iterator[str]:
+    if feedback.message:
+        yield feedback.message
+    yield from (f"- not met: {each}" for each in feedback.failed_criteria)
+    if feedback.output:
+        yield f"The earlier attempt gave:\n{feedback.output}"
 
 
 def _with_type(system: str, output_type: str) -> str:

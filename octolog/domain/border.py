@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 from octolog.domain.arm import ArmCallCounted, ArmCapability
 from octolog.domain.breaker import Breaker, counts
 from octolog.domain.evaluator.context import context_of
-from octolog.domain.evaluator.text import TooLong
+from octolog.domain.evaluator.text import InputTooLarge
 from octolog.domain.facts import AttemptEnded
 from octolog.domain.ids import ArmId, TaskId
 from octolog.domain.registry import Registry
@@ -99,5 +99,5 @@ class Border:
 def _context(tree: Tree, node: Node) -> str:
     try:
         return node.spec.context_json if node.op is None else context_of(tree, node)
-    except TooLong:
+    except InputTooLarge:
         return "{}"  # the task fails of that before an attempt is made

@@ -40,7 +40,7 @@ def values(tree: Tree, node: Node) -> dict[str, str]:
     """The values of a task's inputs that are no plain literals; ARGUMENTs bring their own.
 
     Raises:
-        TooLong: When one grows beyond all bounds.
+        InputTooLarge: When one grows beyond all bounds.
     """
     op = node.op
     if op is None:

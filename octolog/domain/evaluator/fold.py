@@ -18,7 +18,7 @@ from octolog.domain.evaluator.places import (
 from octolog.domain.evaluator.program import Loaded
 from octolog.domain.evaluator.specs import spec_of, subtask_operator
 from octolog.domain.evaluator.state import Body, Fault, History, Op, Phase, Spawn, Trouble
-from octolog.domain.evaluator.text import TooLong, filled
+from octolog.domain.evaluator.text import InputTooLarge, filled
 from octolog.domain.json_text import quoted
 from octolog.domain.operators import RecoveryKind, Role, SubtaskRequest
 from octolog.domain.task.state import Node, NodeStatus, Tree, fingerprint, join, set_status
@@ -175,7 +175,7 @@ def _begin(tree: Tree, node: Node, op: Op) -> None:
                 node.output = quoted(first)
             case _:
                 op.body = Body()
-    except TooLong:
+    except InputTooLarge:
         op.too_long = True
 
 

@@ -11,8 +11,8 @@ from octolog.domain.assignment import AttemptAssignment, Continuation, Recovery,
 from octolog.domain.evaluator.context import context_of, mode_of
 from octolog.domain.evaluator.environment import bound_for, input_value, inside
 from octolog.domain.evaluator.places import operator_of, parent_of, subtask_id
-from octolog.domain.evaluator.prompts import PROMPTS
-from octolog.domain.evaluator.text import MAX_FILLED_CHARS, TooLong, filled
+from octolog.domain.evaluator.prompts import TEMPLATES, system_of
+from octolog.domain.evaluator.text import MAX_FILLED_CHARS, InputTooLarge, filled
 from octolog.domain.json_text import quoted
 from octolog.domain.operators import ATOMIC, ContextMode
 
@@ -33,7 +33,7 @@ def is_too_large(tree: Tree, node: Node) -> bool:
         return False
     try:
         told = len(_instructions(tree, node)) + len(context_of(tree, node))
-    except TooLong:
+    except InputTooLarge:
         return True
     return given + told > MAX_FILLED_CHARS
 
@@ -51,8 +51,8 @@ def assignment(tree: Tree, node: Node, fact: f.AttemptAssigned) -> AttemptAssign
         base,
         context_json=base.context_json if op is None else context_of(tree, node),
         inputs=tuple(StepInput(name, quoted(text)) for name, text in pairs) if op else base.inputs,
-        instructions=PROMPTS[recovery.kind] if recovery else _told(tree, node),
-        system=operator.system,
+        instructions=TEMPLATES[recovery.kind].task_prompt if recovery else _told(tree, node),
+        system=system_of(recovery.kind, operator.system) if recovery else operator.system,
         model=operator.model,
         output_type="" if recovery and recovery.kind == "DECOMPOSITION" else operator.output_type,
         max_turns=operator.max_turns,
@@ -98,7 +98,7 @@ def _told(tree: Tree, node: Node) -> str:
     """The filled instructions; a recovery repeats those of a task that could begin, so they are not too long."""
     try:
         return _instructions(tree, node)
-    except TooLong:
+    except InputTooLarge:
         return ""
 
 

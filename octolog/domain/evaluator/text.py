@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from octolog.domain.errors import Refused
+
 MAX_FILLED_CHARS: Final = 2 * 1024 * 1024
 """A text that grows beyond this fails its task: a few lines of placeholders could ask for any amount of memory."""
 
@@ -14,8 +16,11 @@ _INPUT_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _RESERVED: Final = re.compile(r"(recovery|decomposed|subtask)-[0-9]+|.*\.(argument|reduction)")
 
 
-class TooLong(Exception):
+class InputTooLarge(Refused):
     """A filled text is longer than `MAX_FILLED_CHARS`."""
+
+    def __str__(self) -> str:
+        return f"a text with its values has more than {MAX_FILLED_CHARS} characters"
 
 
 def is_input_name(text: str) -> bool:
@@ -37,7 +42,7 @@ def filled(text: str, value: Callable[[str], str | None]) -> str:
     """The text with every placeholder replaced once; one whose name has no value stays as it is.
 
     Raises:
-        TooLong: When the result would be longer than `MAX_FILLED_CHARS`.
+        InputTooLarge: When the result would be longer than `MAX_FILLED_CHARS`.
     """
     if "{{" not in text:
         return text
@@ -49,7 +54,7 @@ def filled(text: str, value: Callable[[str], str | None]) -> str:
         chars += len(pieces[-2]) + len(pieces[-1])
         end = match.end()
         if chars > MAX_FILLED_CHARS:
-            raise TooLong
+            raise InputTooLarge
     if chars + len(text) - end > MAX_FILLED_CHARS:
-        raise TooLong
+        raise InputTooLarge
     return "".join((*pieces, text[end:]))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from octolog.domain.assignment import Feedback, FeedbackKind
 from octolog.domain.reports import ResourceUsed, ResultStatus
 from octolog.domain.values import TaskErrorType
 from tests.unit.arms.model_server import Asked, Says
@@ -34,6 +35,14 @@ def test_a_model_is_told_system_instructions_and_what_they_do_not_say_yet() -> N
         "The result is held against:\n- one page"
     )
     assert ran.output["content"] == "done"
+
+
+def test_a_repair_is_told_what_the_judge_did_not_accept() -> None:
+    feedback = Feedback(FeedbackKind.REPAIR, 1, "too long", ("one page",), '{"content":"a novel"}')
+    assert run([Says("done")], goal="Sum up", feedback=feedback).server.asked[0].prompt == (
+        "Sum up\n\nFeedback on an earlier attempt:\ntoo long\n- not met: one page\n"
+        'The earlier attempt gave:\n{"content":"a novel"}'
+    )
 
 
 def test_a_task_outside_programs_is_told_by_its_goal() -> None:

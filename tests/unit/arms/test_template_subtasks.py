@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from arms.builtin.template import make_template
 from arms.chat.tools import Tool
 from arms.work import Work
 from octolog.domain.assignment import Recovery
+from octolog.domain.evaluator.prompts import TEMPLATES, system_of
+from octolog.domain.evaluator.text import MAX_FILLED_CHARS
 from octolog.domain.operators import RecoveryKind
 from octolog.domain.values import TaskError, TaskErrorType
 from tests.unit.arms.model_server import Says
@@ -77,19 +80,22 @@ def test_a_history_that_is_too_long_loses_its_oldest_turns_and_says_so() -> None
 
 def test_a_recovery_is_offered_no_subtask_and_constraints_can_forbid_it() -> None:
     assert run([Says("done")], constraints_json='{"subtasks": false}').server.asked[0].tools == []
-    assert run([Says("done")], recovery=recovery(RecoveryKind.ALTERNATIVE)).server.asked[0].tools == []
+    assert run([Says("done")], **recovering(RecoveryKind.ALTERNATIVE)).server.asked[0].tools == []
 
 
 # ------------------------------------------------------------------------------------------------ recoveries
 
 
-def recovery(kind: RecoveryKind) -> Recovery:
+def recovering(kind: RecoveryKind, own_system: str = "") -> dict[str, Any]:
+    """What the evaluator gives to a recovery."""
     error = TaskError(
         TaskErrorType.RESOURCE_EXHAUSTION, "turns: 3 of 3 used", resource="turns", used=3, limit=3
     )
     if kind is RecoveryKind.ALTERNATIVE:
         error = TaskError(TaskErrorType.INVALID_OUTPUT, "no sources", violations=("cite a source",))
-    return Recovery(kind, 1, error, "Write the report", '{"content":"half"}')
+    recovery = Recovery(kind, 1, error, "Write the report", '{"content":"half"}')
+    template = TEMPLATES[kind].task_prompt
+    return {"recovery": recovery, "instructions": template, "system": system_of(kind, own_system)}
 
 
 DIVIDED = """<task type="sequential">
@@ -105,7 +111,7 @@ DIVIDED = """<task type="sequential">
     "answer", [DIVIDED, f"\n{DIVIDED}\n", f"```xml\n{DIVIDED}\n```", f'<?xml version="1.0"?>{DIVIDED}']
 )
 def test_35_a_decomposition_is_asked_for_as_xml_and_gives_a_program(answer: str) -> None:
-    ran = run([Says(answer)], recovery=recovery(RecoveryKind.DECOMPOSITION), max_turns=1)
+    ran = run([Says(answer)], **recovering(RecoveryKind.DECOMPOSITION), max_turns=1)
     assert [operator.name for operator in ran.result.operators] == ["", "first", "second"]
     asked = ran.server.asked[0]
     assert asked.system == "You plan work. You answer in XML alone."
@@ -128,7 +134,7 @@ def test_35_a_decomposition_is_asked_for_as_xml_and_gives_a_program(answer: str)
     ],
 )
 def test_35_a_malformed_decomposition_says_where(answer: str, kind: TaskErrorType, place: str) -> None:
-    ran = run([Says(answer)], recovery=recovery(RecoveryKind.DECOMPOSITION))
+    ran = run([Says(answer)], **recovering(RecoveryKind.DECOMPOSITION))
     assert (ran.result.error_code, ran.error.type) == (str(kind), kind)
     assert (ran.error.location or ran.error.path or "").startswith(place)
     assert not ran.result.retryable
@@ -137,12 +143,18 @@ def test_35_a_malformed_decomposition_says_where(answer: str, kind: TaskErrorTyp
 def test_36_an_alternative_is_told_what_was_given_and_what_was_wrong_with_it() -> None:
     ran = run(
         [Says('{"content":[1],"dataUsage":"all"}')],
-        recovery=recovery(RecoveryKind.ALTERNATIVE),
+        **recovering(RecoveryKind.ALTERNATIVE, "You write reports."),
         output_type="array",
-        system="You write reports.",
     )
     asked = ran.server.asked[0]
     for part in ("Write the report", '{"content":"half"}', "- cite a source", "INVALID_OUTPUT"):
         assert part in asked.prompt
     assert asked.system.startswith("You write reports.\n\nYou answer exactly in the form")
     assert ran.output["parsedContent"] == [1]
+
+
+def test_work_that_was_told_too_much_says_so() -> None:
+    fields = recovering(RecoveryKind.ALTERNATIVE)
+    fields["recovery"] = replace(fields["recovery"], instructions="x" * MAX_FILLED_CHARS)
+    ran = run([Says("done")], **fields)
+    assert (ran.result.error_code, ran.result.retryable, ran.server.asked) == ("INPUT_TOO_LARGE", False, [])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from arms.arm import Fail
 from arms.sandbox.box import DEFAULT_LIMITS, Limits
+from octolog.domain.security import ANY, SecurityPolicy
 
 __all__ = ["DEFAULT_COMMANDS", "ExecutorPolicy", "Forbidden", "confined_path", "workspace_of"]
 
@@ -43,6 +44,19 @@ class ExecutorPolicy:
     python: bool = True
     limits: Limits = DEFAULT_LIMITS
     response_bytes: int = 64_000
+
+    def under(self, policy: SecurityPolicy | None) -> ExecutorPolicy:
+        """What remains of it under a task's security policy, which can take away and never add."""
+        if policy is None:
+            return self
+        commands, hosts = _both(self.commands, policy.commands), _both(self.hosts, policy.network)
+        # A script is a command of any kind: a policy that lists commands allows it by the name `python`.
+        python = self.python and (ANY in policy.commands or "python" in policy.commands)
+        return replace(self, commands=commands, hosts=hosts, python=python)
+
+
+def _both(mine: tuple[str, ...], allowed: tuple[str, ...]) -> tuple[str, ...]:
+    return mine if ANY in allowed else tuple(name for name in mine if name in allowed)
 
 
 def workspace_of(policy: ExecutorPolicy, asked: object) -> Path | None:

@@ -206,7 +206,7 @@ class Desk:
 
     def _noter(self, held: Held) -> Callable[[str], None]:
         def note(text: str) -> None:
-            held.note = self._outcomes.note(text)[:500]
+            held.note = self._outcomes.note(text, held.assignment)[:500]
 
         return note
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from octolog.domain.arm import ArmCapability
 from octolog.domain.assignment import AttemptAssignment, StepInput
-from octolog.domain.errors import BlobTooLarge, Refused
+from octolog.domain.errors import BlobTooLarge, InvalidContract, Refused
 from octolog.domain.values import BlobRef
 from octolog.ports import BlobStore
+from schemas.json_schema import fault_in
 
 __all__ = ["has_claims", "resolved"]
 
@@ -25,10 +27,16 @@ def has_claims(given: AttemptAssignment) -> bool:
     return given.feedback is not None and any(each.output_blob is not None for each in given.feedback.done)
 
 
-def resolved(given: AttemptAssignment, blobs: BlobStore) -> AttemptAssignment:
+def resolved(given: AttemptAssignment, blobs: BlobStore, arm: ArmCapability) -> AttemptAssignment:
     """The assignment as if it had never been too large for a record.
 
+    Args:
+        given: As it came from the log.
+        blobs: Where its large values lie.
+        arm: Whose schema of the context a large one must fit; the processor has held the others against it.
+
     Raises:
+        InvalidContract: INVALID_INPUT: the context breaks the schema.
         BlobMissing, BlobChanged, StoreUnavailable: As `BlobStore.read`.
         BlobTooLarge: Its values are together longer than the store's bound for one.
         Refused: One is no JSON.
@@ -38,6 +46,12 @@ def resolved(given: AttemptAssignment, blobs: BlobStore) -> AttemptAssignment:
     context = (
         given.context_json if given.context_blob is None else _text("context", given.context_blob, blobs)
     )
+    if given.context_blob is not None:
+        fault = fault_in(arm.input_schema_json, context)
+        if fault is not None:
+            raise InvalidContract(
+                "INVALID_INPUT", f"context{fault}", f"input schema of {arm.arm_id} {arm.version}"
+            )
     feedback = given.feedback
     if feedback is not None and feedback.done:
         feedback = replace(feedback, done=tuple(_input(each, blobs) for each in feedback.done))

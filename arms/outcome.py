@@ -22,8 +22,9 @@ from octolog.domain.rules import MAX_PLANNED_STEPS, check_plan
 from octolog.domain.values import Provenance, TaskError, TaskErrorType
 from octolog.ports import BlobStore
 from octolog.safety import Gate, PiiMode, in_words, mode_under, screen
+from schemas.json_schema import fault_in
 
-__all__ = ["Outcomes", "canonical_json", "sha256_hex"]
+__all__ = ["LargeOutput", "Outcomes", "canonical_json", "sha256_hex"]
 
 _log: Final = logging.getLogger(__name__)
 MAX_DATA_SOURCES: Final = 200
@@ -37,6 +38,16 @@ class InvalidOutput(Fail):
     def __init__(self, message: str, code: str = "INVALID_OUTPUT") -> None:
         error = TaskError(TaskErrorType.INVALID_OUTPUT, message, violations=(message,))
         super().__init__(message, code, task_error=error)
+
+
+class Misfit(InvalidOutput):
+    """The output breaks the arm's output schema; as the processor says of one that is in its record."""
+
+    retryable = True
+
+
+class LargeOutput(Exception):  # no OctologError: nothing is wrong
+    """The output is too large for a record: `Outcomes.of_large` makes its result, off the event loop."""
 
 
 def canonical_json(value: Any) -> bytes:
@@ -72,18 +83,18 @@ class Outcomes:
 
     def of(
         self, assignment: AttemptAssignment, value: Any, handler: Handler, *, took_ms: int, ended_ms: int
-    ) -> ExecutionResult | None:
+    ) -> ExecutionResult:
         """The result of what the function gave back; a value that cannot be an output is a failure.
 
-        Returns:
-            None when the output is too large for a record: then call `of_large`, off the event loop.
+        Raises:
+            LargeOutput: The output is too large for a record, and there is a blob store.
         """
         answer = value if isinstance(value, Answer) else Answer(value)
         gate = Gate(mode_under(self._pii, assignment.policy))
         try:
             output = canonical_json(answer.output)
             if len(output) > MAX_JSON_BYTES and self._blobs is not None:
-                return None
+                raise LargeOutput
             output = gate.json("output", output.decode()).encode()
             _check(assignment, answer, output)
             result = self._success(assignment, answer, handler, output, took_ms, ended_ms)
@@ -112,6 +123,7 @@ class Outcomes:
                 )
             output = gate.json("output", output.decode()).encode()
             _check(assignment, answer, b"")
+            self._fit(output.decode())
             result = self._success(assignment, answer, handler, output, took_ms, ended_ms)
             result = screen(result, gate, new_ids=False)
             blob = blobs.put(output) if len(output) > MAX_JSON_BYTES else None
@@ -124,6 +136,13 @@ class Outcomes:
             output_blob=blob,
             redactions=_taken_out(gate),
         )
+
+    def _fit(self, output: str) -> None:
+        """Hold an output against the arm's schema: the processor holds those in records, and never sees this one."""
+        arm = self._arm.capability
+        fault = fault_in(arm.output_schema_json, output)
+        if fault is not None:
+            raise Misfit(f"output{fault} (output schema of {arm.arm_id} {arm.version})")
 
     def note(self, text: str, assignment: AttemptAssignment | None = None) -> str:
         """A note of an attempt's progress as it may be logged."""

@@ -21,7 +21,7 @@ from arms.host.places import Places
 from arms.large import has_claims, resolved
 from arms.metrics import metrics_of
 from arms.model import Model
-from arms.outcome import Outcomes
+from arms.outcome import LargeOutput, Outcomes
 from arms.work import Work
 from octolog.domain.assignment import AttemptAssignment, AttemptRevoked
 from octolog.domain.errors import OctologError
@@ -178,11 +178,12 @@ class Desk:
             if self._guard is not None and self._guard.concerns(assignment):
                 await self._guard.admit(assignment)
             if self._blobs is not None and has_claims(assignment):
-                assignment = await asyncio.to_thread(resolved, assignment, self._blobs)
+                assignment = await asyncio.to_thread(resolved, assignment, self._blobs, self.arm.capability)
             work = Work(assignment, handler, model=self._model, on_note=self._noter(held), loop=self._loop)
             value = await (self.arm.function(work) if self.arm.is_async else self._in_thread(held, work))
-            result = outcomes.of(assignment, value, handler, **_times(held))
-            if result is None:  # too large for a record
+            try:
+                result = outcomes.of(assignment, value, handler, **_times(held))
+            except LargeOutput:
                 result = await asyncio.to_thread(
                     outcomes.of_large, assignment, value, handler, **_times(held)
                 )

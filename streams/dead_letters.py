@@ -10,12 +10,20 @@ from typing import Any, Final
 from octolog.domain.upkeep import DeadLetter
 from octolog.ports import LogRecord, Publisher
 from schemas.codec import Codec
-from streams.topics import ARMS, DEAD_LETTERS, INPUTS
+from streams.topics import ARMS, DEAD_LETTERS, EPISODES, INPUTS, MEMORY
 
 MAX_LETTER_BYTES: Final = 24 * 1024 * 1024
 """Of a longer record the dead letter names the place alone; there it lies untouched."""
 
 _REASON_CHARS: Final = 2_000
+_PROCESSOR: Final = "task-processor"
+_REPORTS: Final = {
+    **dict.fromkeys((*INPUTS, ARMS), _PROCESSOR),
+    **dict.fromkeys((MEMORY, EPISODES), "memory"),
+    DEAD_LETTERS: "",
+}
+"""Topics that several consumers read, and the one that reports what is bad in them: of a bad record there is one
+letter, by whoever refuses most. About dead letters there are none."""
 
 
 def dead_letter(
@@ -52,7 +60,7 @@ def dead_letter(
 
 
 class PublishedDeadLetters:
-    """Publishes what a reader could not use, unless the task processor reports on that topic already.
+    """Publishes what a reader could not use, unless another consumer reports on that topic.
 
     Args:
         publisher: Appends the letters.
@@ -65,7 +73,7 @@ class PublishedDeadLetters:
 
     def refuse(self, record: LogRecord, reason: str, error: str) -> None:
         """Keep the untouched bytes with the reason; nobody kept the headers for a reader outside."""
-        if record.topic in (*INPUTS, ARMS, DEAD_LETTERS):
+        if _REPORTS.get(record.topic, self._consumer) != self._consumer:
             return
         letter = dead_letter(record, (), reason, error=error, consumer=self._consumer)
         key = f"{record.topic}/{record.partition}/{record.offset}"

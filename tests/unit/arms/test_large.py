@@ -27,6 +27,7 @@ from octolog.domain.errors import (
     Refused,
     StoreUnavailable,
 )
+from octolog.domain.ids import ArmId
 from octolog.domain.reports import ExecutionResult, ResultStatus
 from octolog.domain.rules import check_report
 from octolog.domain.values import BlobRef
@@ -61,7 +62,7 @@ def ended(
         result = outcomes.of(given, value, handler, took_ms=1, ended_ms=2)
     except LargeOutput:
         result = outcomes.of_large(given, value, handler, took_ms=1, ended_ms=2)
-    check_report(replace(result, arm_id=result.provenance.arm_id))
+    check_report(replace(result, arm_id=ArmId(result.provenance.arm_id)))
     return result
 
 

@@ -53,6 +53,7 @@ class Service:
                 before, self._told = self._told, now
                 changed(now, before, reason)
 
+        await self._transport.open()
         self._task = asyncio.get_running_loop().create_task(self.watch.run(tell))
 
     async def stop(self) -> None:

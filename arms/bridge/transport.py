@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -69,6 +70,10 @@ class Transport:
             max_keepalive_connections=min(concurrency, _IDLE_CONNECTIONS),
         )
         self._client: httpx.AsyncClient | None = None
+
+    async def open(self) -> None:
+        """Make ready; reading certificates takes so long that it must not be done between requests."""
+        await asyncio.to_thread(self._open)
 
     async def get(self, path: str, timeout_s: float) -> Reply:
         """GET a path; see `send`."""
@@ -157,18 +162,22 @@ def _client(settings: BridgeSettings, limits: httpx.Limits) -> httpx.AsyncClient
             headers={**headers, **settings.headers},
             limits=limits,
             follow_redirects=False,
-            verify=_trusted(settings.verify),
+            verify=_trusted(settings),
         )
     except (OSError, ValueError) as error:
         raise OctologError(f"{shown_url(settings.url)}: the connection cannot be set up: {error}") from None
 
 
-def _trusted(path: str) -> Any:
-    if not path:
+def _trusted(settings: BridgeSettings) -> Any:
+    if settings.url.startswith("http://"):
+        return (
+            False  # redirects are not followed, so no certificate is ever looked at; reading them takes long
+        )
+    if not settings.verify:
         return True
     import ssl
 
-    return ssl.create_default_context(cafile=path)
+    return ssl.create_default_context(cafile=settings.verify)
 
 
 def _seconds(text: str | None) -> float | None:

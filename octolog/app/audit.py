@@ -10,16 +10,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from blobs import Blobs
+from octolog.app.blobs import claims_of
 from octolog.app.bundle import PartitionWriter, write_archive
 from octolog.domain.audit import Checkpoint, NotaryKeyAnnounced
 from octolog.domain.chain import HASH_BYTES
-from octolog.domain.errors import LogCorrupted, NotFound, SettingsError, UndecodableRecord
+from octolog.domain.errors import LogCorrupted, NotFound, Refused, SettingsError, UndecodableRecord
 from octolog.domain.ids import TaskId
 from octolog.domain.proof.merkle import Tracer
+from octolog.domain.values import BlobRef
 from octolog.ports import LogReader, LogRecord, Positions, Progress
-from octolog.verifier.archive import FORMAT
+from octolog.verifier.archive import BLOBS, FORMAT
 from octolog.verifier.signatures import PROOFS, canonical
-from schemas.codec import Codec
+from schemas.codec import Codec, RecordedFact
 from streams.notary.keys import KeyRing
 from streams.replay import state_at
 from streams.replay.source import Source
@@ -59,6 +62,7 @@ def export_bundle(
     fact: int | None = None,
     redact: bool = False,
     keys: KeyRing | None = None,
+    blobs: Blobs | None = None,
     progress: Progress | None = None,
 ) -> Exported:
     """Write a bundle; the same log and the same request give the same bytes.
@@ -70,6 +74,7 @@ def export_bundle(
         fact: With `task`: this fact of the tree alone, its cause and its proof.
         redact: Leave personal data out.
         keys: Signs the bundle, if it has a key.
+        blobs: Put the large values its records refer to into it, out of this store; None: leave them there.
         progress: Called with records written and an estimate of how many there are.
 
     Raises:
@@ -77,11 +82,17 @@ def export_bundle(
         LogCorrupted: When the task's facts contradict each other: there is no proof to give.
         BrokerUnavailable: When Kafka does not answer.
         SettingsError: When the file cannot be written.
+        Refused: `blobs` with `redact`.
+        BlobMissing, BlobChanged: A large value cannot be put into it.
     """
+    if redact and blobs is not None:
+        raise Refused(
+            "large values are what arms wrote, personal data and all: leave them out of a redacted bundle"
+        )
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
-            return _Export(source, Path(folder), redact, progress).run(out, task, fact, keys)
+            return _Export(source, Path(folder), redact, progress, blobs).run(out, task, fact, keys)
     except OSError as error:
         raise SettingsError(f"cannot write {out}: {error.strerror or error}") from error
 
@@ -92,11 +103,13 @@ class _Export:
     folder: Path
     redact: bool
     progress: Progress | None
+    blobs: Blobs | None
     codec: Codec = field(init=False)
     reader: LogReader = field(init=False)
     ends: Positions = field(init=False)
     writers: dict[tuple[str, int], PartitionWriter] = field(default_factory=dict[Any, Any])
     foreign: list[tuple[str, int, int]] = field(default_factory=list[Any])
+    refs: set[BlobRef] = field(default_factory=set[Any])
     records: int = 0
     facts: int = 0
     covered: int = 0
@@ -114,6 +127,7 @@ class _Export:
         finally:
             for writer in self.writers.values():
                 writer.close()
+        self._embed()
         log = {"/".join(map(str, place)): writer.summary() for place, writer in sorted(self.writers.items())}
         manifest = {
             "format": FORMAT,
@@ -125,6 +139,14 @@ class _Export:
         }
         size, digest, sealed_by = write_archive(out, self.folder, manifest, self.codec.ids, keys)
         return Exported(str(out), size, digest, self.records, self.facts, self.covered, sealed_by)
+
+    def _embed(self) -> None:
+        """Each large value once, checked."""
+        if self.blobs is None or not self.refs:
+            return
+        (self.folder / BLOBS).mkdir()
+        for ref in self.refs:
+            self.blobs.save(ref, self.folder / BLOBS / ref.sha256)
 
     def _everything(self) -> None:
         total = sum(self.ends.values())
@@ -220,6 +242,10 @@ class _Export:
                 *place, self.folder, self.codec, redact=self.redact
             )
         writer.add(record)
+        if self.blobs is not None:
+            said = self._decoded(record)
+            fact = said.fact if isinstance(said, RecordedFact) else said
+            self.refs.update(ref for _, ref in claims_of(fact))
         self.records += 1
         self.facts += record.topic == TASKS
 

@@ -20,7 +20,7 @@ from octolog.ports import LogRecord, Progress
 from schemas.codec import Codec, RecordedFact
 from streams.topics import CONTRACTS, RESULTS, TASKS
 
-__all__ = ["Fault", "Garbage", "Verdict", "collect", "open_blobs", "references", "verify_blobs"]
+__all__ = ["Fault", "Garbage", "Verdict", "claims_of", "collect", "open_blobs", "references", "verify_blobs"]
 
 _FOLDER: Final = "blobs"
 _DIGEST: Final = re.compile(
@@ -155,7 +155,7 @@ def references(
         except UndecodableRecord:
             continue
         said = decoded.fact if isinstance(decoded, RecordedFact) else decoded
-        for task_id, ref in _claims(said):
+        for task_id, ref in claims_of(said):
             place = record.topic, record.partition, record.offset
             yield Reference(ref, type(said).__name__, task_id, *place)
 
@@ -227,7 +227,7 @@ def _garbage(found: Stored, blobs: Blobs, now_ms: int, before_ms: int, *, delete
     return Garbage(found.name, found.size_bytes, age_s, bool(found.handle), gone)
 
 
-def _claims(said: Any) -> Iterator[tuple[str, BlobRef]]:
+def claims_of(said: Any) -> Iterator[tuple[str, BlobRef]]:
     """The claim checks in a record, with the task each belongs to."""
     match said:
         case SubmitTask(contract=contract) | TaskSubmitted(contract=contract):

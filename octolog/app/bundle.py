@@ -44,6 +44,7 @@ The same, safer: octolog audit verify FILE   (or a verifier that you got from so
 log/TOPIC/PARTITION.avro         every record: offset, time, key, schema, size, digest
 records/TOPIC/PARTITION/ID.avro  its values, one Avro container for each schema; any Avro reader opens them
 schemas/ID.avsc                  the schemas they were written with
+blobs/SHA256                     large values that records refer to, where they were asked for
 proofs.json                      for single tasks: how each fact leads to the root a checkpoint signs
 manifest.json                    what is in here, with the SHA-256 of each part
 manifest.seal.json               who vouches for the manifest

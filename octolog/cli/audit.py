@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from octolog.app.audit import Exported
 
 _Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="The bundle; replaced when it exists.")]
+_Blobs = Annotated[bool, typer.Option("--blobs", help="Put the large values its records refer to into it.")]
 _Redact = Annotated[bool, typer.Option("--redact", help="Leave personal data out; the proofs stay.")]
 
 
@@ -38,11 +39,12 @@ def export(
     whole_log: Annotated[bool, typer.Option("--all", help="The whole log instead of one task.")] = False,
     out: _Out,
     redact: _Redact = False,
+    blobs: _Blobs = False,
 ) -> None:
     """Write facts, their causes and what proves them into one file that anyone can check offline."""
     if (task_id is None) is not whole_log:
         raise typer.BadParameter("name a task, or give --all")
-    _export(call, out, task_id, None, redact=redact)
+    _export(call, out, task_id, None, redact=redact, blobs=blobs)
 
 
 def prove(
@@ -119,8 +121,11 @@ def rotate_key(call: Call) -> None:
     call.show({"key_id": made}, lambda: made)
 
 
-def _export(call: Call, out: Path, task: str | None, fact: int | None, *, redact: bool) -> None:
+def _export(
+    call: Call, out: Path, task: str | None, fact: int | None, *, redact: bool, blobs: bool = False
+) -> None:
     from octolog.app.audit import export_bundle
+    from octolog.app.blobs import open_blobs
     from octolog.app.connection import Connection
     from octolog.app.notary import keys_of
     from octolog.app.verification import log_source
@@ -135,6 +140,7 @@ def _export(call: Call, out: Path, task: str | None, fact: int | None, *, redact
             fact=fact,
             redact=redact,
             keys=keys_of(settings),
+            blobs=open_blobs(settings) if blobs else None,
             progress=partial(stage, "exporting"),
         )
     _show(call, found)

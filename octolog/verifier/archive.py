@@ -19,6 +19,7 @@ from octolog.verifier.zipped import (
 
 MANIFEST: Final = "manifest.json"
 SEAL: Final = "manifest.seal.json"
+BLOBS: Final = "blobs"
 FORMAT: Final = "octolog bundle 1"
 _CHUNK_BYTES: Final = 1 << 20
 _LONGEST_HEADER_BYTES: Final = 4_096
@@ -80,6 +81,7 @@ class Archive:
             return False
         self.manifest = manifest
         self._compare(listed)
+        self._name_blobs()
         return whole
 
     def load(self) -> None:
@@ -103,6 +105,17 @@ class Archive:
         if sorted(found) == sorted(wanted) and found != wanted:
             first = next(ours for ours, theirs in zip(found, wanted, strict=True) if ours != theirs)
             self._fault(first, "stands in another place than the manifest says")
+
+    def _name_blobs(self) -> None:
+        """A large value's name is its SHA-256: what a record refers to by it is this and nothing else."""
+        for name in self._places:
+            folder, _, digest = name.partition("/")
+            if folder != BLOBS:
+                continue
+            if self._sums[name] == digest:
+                self._report.blobs += 1
+            else:
+                self._fault(name, f"its SHA-256 is {self._sums[name]}, which is not its name")
 
     def _walk(self, *, summed: bool = True) -> bool:
         """Part after part, then the directory."""

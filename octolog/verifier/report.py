@@ -58,6 +58,7 @@ class Report:
         checkpoints: Checkpoints whose signature and root are right.
         covered: Facts that a checkpoint proves.
         redacted: Records without their personal data: a redacted fact's own hash cannot be found again.
+        blobs: Large values that are what their names say.
         keys: Ids of the keys that signed, oldest first.
         sealed_by: Id of the key that signed the manifest; None: nobody did.
         notes: What is right but worth knowing.
@@ -72,6 +73,7 @@ class Report:
     checkpoints: int = 0
     covered: int = 0
     redacted: int = 0
+    blobs: int = 0
     keys: list[str] = field(default_factory=list)
     sealed_by: str | None = None
     notes: list[str] = field(default_factory=list)

@@ -127,7 +127,7 @@ def summary(report: Report) -> str:
         "right: every hash, chain, sum and signature" if report.ok else f"WRONG: {report.fault_count} faults"
     ]
     lines += [f"  {fault}" for fault in report.faults]
-    for name in ("parts", "records", "facts", "trees", "checkpoints", "covered", "redacted"):
+    for name in ("parts", "records", "facts", "trees", "checkpoints", "covered", "redacted", "blobs"):
         lines.append(f"{name:12} {getattr(report, name)}")
     lines += [f"key          {key}" for key in report.keys]
     if report.sealed_by:

@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -192,6 +193,10 @@ def _people_and_scripts_get_it(settings: Settings, task_id: str, expected: Any, 
     verdict = told(settings, "blobs", "verify")
     assert (verdict["ok"], verdict["blobs"], verdict["references"]) == (True, 1, 3)
     assert told(settings, "replay", "--verify")["ok"] is True
+    bundle = settings.home / "task.zip"
+    assert octolog(settings, "audit", "export", task_id, "--out", str(bundle), "--blobs").exit_code == 0
+    assert zipfile.ZipFile(bundle).read(f"blobs/{name}") == out.read_bytes()
+    assert told(settings, "audit", "verify", str(bundle))["blobs"] == 1
 
 
 def _a_flipped_byte_is_found_and_named(settings: Settings, task_id: str, name: str) -> None:

@@ -12,17 +12,21 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import fastavro
 import pytest
 
+from blobs import Blobs
+from blobs.folder import FolderShelf
 from octolog.app.audit import Exported, export_bundle
+from octolog.app.bundle import write_archive
 from octolog.app.bundle_log import decide_again
 from octolog.domain.errors import LogCorrupted, NotFound, Refused
 from octolog.domain.proof.avro import INDEX_SCHEMA
-from octolog.verifier.archive import SEAL
+from octolog.verifier.archive import FORMAT, SEAL
 from octolog.verifier.report import Report
 from octolog.verifier.verify import main, summary, verify_bundle
 from octolog.verifier.zipped import Part, directory, local_header, read_local_header
@@ -410,3 +414,26 @@ def test_a_large_part_is_written_as_zip64_has_it() -> None:
     listed = directory([Part("x", 7, 5 << 32, 0)], (5 << 32) + len(head))
     assert b"PK\x06\x06" in listed
     assert b"PK\x06\x07" in listed
+
+
+# Large values
+
+
+def test_a_large_value_in_a_bundle_must_be_what_its_name_says(signed: Signed, tmp_path: Path) -> None:
+    right, wrong = sha256(b"large").hexdigest(), sha256(b"another").hexdigest()
+    folder = tmp_path / "parts"
+    (folder / "blobs").mkdir(parents=True)
+    (folder / "blobs" / right).write_bytes(b"large")
+    (folder / "blobs" / wrong).write_bytes(b"large")
+    manifest = {"format": FORMAT, "scope": {"task": None, "fact": None}, "redacted": False, "foreign_causes": []}
+    write_archive(tmp_path / "b.zip", folder, manifest, signed.world.source.codec().ids, None)
+    report = verify_bundle(tmp_path / "b.zip")
+    assert report.blobs == 1
+    assert [str(fault) for fault in report.faults] == [
+        f"blobs/{wrong}: its SHA-256 is {right}, which is not its name"
+    ]
+
+
+def test_a_redacted_bundle_takes_no_large_values(signed: Signed, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="leave them out of a redacted bundle"):
+        _export(signed, tmp_path / "b.zip", redact=True, blobs=Blobs(FolderShelf(tmp_path / "blobs")))

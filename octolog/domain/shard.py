@@ -37,8 +37,9 @@ from octolog.domain.upkeep import TimerFired, TimerKind
 
 Input: TypeAlias = ContractCommand | ArmReport | TimerFired
 
-DEFAULT_WINDOW: Final = 128
-"""Attempts one arm may hold from one partition: enough to keep it busy, few enough to be taken back."""
+DEFAULT_WINDOW: Final = 256
+"""Attempts one arm may hold from one partition: enough to keep it busy over a round trip (half as many let one wide
+map wait a third of its time), few enough to be taken back."""
 
 DEFAULT_LEASE_MS: Final = 10_000
 """An arm renews at a third of it; so two renewals may be lost before the attempt is."""

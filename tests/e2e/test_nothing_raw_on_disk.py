@@ -110,7 +110,33 @@ def use(node: Node, folder: Path) -> None:
     assert "error" in node.run("submit", "-", given=json.dumps({"goal": [raw]}))
     with Client(node.settings.model_copy(update={"pii": "off"})) as client:
         client.wait(client.submit({"goal": f"Write to {LET_THROUGH}", "assigned_arm": "guardian"}), 120)
+    under_a_policy(node)
     node.run("query", "SELECT count(*) FROM contract_submit_task")
+
+
+def under_a_policy(node: Node) -> None:
+    """The same for what is sent under a named policy, whose attempts need tokens."""
+    policy = {"name": "strict", "description": f"for {GIVEN['email']}", "allowed_arms": ["guardian"]}
+    put = node.run("policy", "put", "-", given=json.dumps(policy))
+    assert (put["name"], put["topic"]) == ("strict", "octolog.arms")
+    (kept,) = [each for each in node.run("policy", "list")["policies"] if each["name"] == "strict"]
+    assert (kept["version"], kept["token_lifetime_seconds"]) == (1, 300)
+    assert kept["description"] == "for [REDACTED_EMAIL]"
+    goal = {"goal": "Check the text", "context": {"text": f"of {GIVEN['iban']}"}, "security_policy": "strict"}
+    done = node.run("submit", "-", "--wait", "--timeout", "120", given=json.dumps(goal))
+    assert done.get("status") == "completed", done
+    unknown = {**goal, "security_policy": "nobody-put-this"}
+    refused = node.run("submit", "-", "--wait", "--timeout", "120", given=json.dumps(unknown))
+    assert refused["status"] == "rejected", refused
+    (key,) = node.run("policy", "keys")["keys"]
+    assert key["revoked"] is False
+    voided = node.run("policy", "revoke", "key", key["key_id"], "--reason", f"asked by {GIVEN['email']}")
+    assert voided["subject"] == key["key_id"]
+    again = node.run("submit", "-", "--wait", "--timeout", "120", given=json.dumps(goal))
+    assert again.get("status") == "completed", again
+    assert [each["revoked"] for each in node.run("policy", "keys")["keys"]] == [True, False]
+    verified = node.run("replay", "--verify")
+    assert not verified.get("problems"), verified
 
 
 def raw_forms() -> list[str]:

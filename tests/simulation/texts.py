@@ -151,17 +151,29 @@ def history(kept: Sequence[Kept], *, full: bool) -> tuple[list[dict[str, object]
     """The entries that fit, oldest first, and whether something was cut."""
     room, entries = HISTORY_CHARS, list[dict[str, object]]()
     for step, output in reversed(kept):
-        note, text = notes(output), content(output) if full else ""
-        cut = len(note) + len(text) > room
-        if cut and (not full or len(note) > room):
-            return entries[::-1], True
-        text = text[max(0, len(text) - (room - len(note))) :]
-        room -= len(note) + len(text)
-        entry: dict[str, object] = {"notes": parsed(note), "step": step}
-        entries.append(entry | {"content": text} if full else entry)
-        if cut:
-            return entries[::-1], True
+        entry: dict[str, object] = {"notes": parsed(notes(output)), "step": step}
+        if full:
+            entry["content"] = content(output)
+        room -= len(canonical(entry)) + 1
+        if room >= 0:
+            entries.append(entry)
+            continue
+        if full:
+            text = content(output)
+            room += len(canonical(text)) - 2
+            if room >= 0:
+                entries.append(entry | {"content": text[len(text) - _fitting(text, room) :]})
+        return entries[::-1], True
     return entries[::-1], False
+
+
+def _fitting(text: str, room: int) -> int:
+    """How many characters from a text's end have room as JSON."""
+    for count, character in enumerate(reversed(text)):
+        room -= len(canonical(character)) - 2
+        if room < 0:
+            return count
+    return len(text)
 
 
 def _whole(text: str) -> str:

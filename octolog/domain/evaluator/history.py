@@ -10,7 +10,10 @@ from octolog.domain.evaluator.state import Body, History, Kept
 from octolog.domain.json_text import canonical, quoted
 
 MAX_CHARS: Final = 65_536
-"""Contents and notes of a history together; what is older is cut."""
+"""Entries of a history together, as JSON with their commas; what is older is cut."""
+
+_FRAME_CHARS: Final = len('{"notes":,"step":""},')
+_CONTENT_CHARS: Final = len('"content":"",')
 
 MAX_ARRAY_CHARS: Final = 256 * 1024
 """A longer result of a map names its tasks instead of repeating their outputs."""
@@ -20,8 +23,9 @@ def push(history: History, step: str, output: str) -> None:
     """Append a step, and drop what no reader of the history would be shown any more."""
     content, notes = content_of(output), notes_of(output)
     history.steps.append(Kept(step, content[-MAX_CHARS:], notes))
-    history.full_chars += min(len(content), MAX_CHARS) + len(notes)
-    history.notes_chars += len(notes)
+    kept = history.steps[-1]
+    history.full_chars += _least_full(kept)
+    history.notes_chars += _least(kept)
     _forget_contents(history)
     _forget_steps(history)
 
@@ -30,7 +34,7 @@ def _forget_contents(history: History) -> None:
     steps = history.steps
     while history.full_from < len(steps) - 1:
         oldest = steps[history.full_from]
-        chars = len(oldest.content or "") + len(oldest.notes)
+        chars = _least_full(oldest)
         if history.full_chars - chars < MAX_CHARS:
             return
         oldest.content = None
@@ -41,9 +45,9 @@ def _forget_contents(history: History) -> None:
 def _forget_steps(history: History) -> None:
     dropped = 0
     for oldest in history.steps[:-1]:
-        if history.notes_chars - len(oldest.notes) < MAX_CHARS:
+        if history.notes_chars - _least(oldest) < MAX_CHARS:
             break
-        history.notes_chars -= len(oldest.notes)
+        history.notes_chars -= _least(oldest)
         dropped += 1
     if dropped:
         del history.steps[:dropped]
@@ -60,18 +64,45 @@ def shown(history: History, *, full: bool) -> tuple[list[str], bool]:
 def _shown(newest_first: Iterable[Kept], *, full: bool) -> tuple[list[str], bool]:
     room, entries = MAX_CHARS, list[str]()
     for kept in newest_first:
-        content = (kept.content or "") if full else ""
-        chars = len(content) + len(kept.notes)
-        cut = chars > room or (full and kept.content is None)
-        if cut and (not full or len(kept.notes) > room or kept.content is None):
+        content = kept.content if full else ""
+        if content is None:
             return entries[::-1], True
-        content = content[max(0, chars - room) :]
-        room -= len(content) + len(kept.notes)
-        told = f'"content":{canonical(content)},' if full else ""
-        entries.append(f'{{{told}"notes":{kept.notes},"step":{quoted(kept.step)}}}')
-        if cut:
+        entry = _entry(kept, content, full=full)
+        if len(entry) >= room:  # and its comma
+            left = room - len(_entry(kept, "", full=full)) - 1
+            if full and left >= 0:
+                entries.append(_entry(kept, _end(content, left), full=full))
             return entries[::-1], True
+        room -= len(entry) + 1
+        entries.append(entry)
     return entries[::-1], False
+
+
+def _entry(kept: Kept, content: str, *, full: bool) -> str:
+    told = f'"content":{canonical(content)},' if full else ""
+    return f'{{{told}"notes":{kept.notes},"step":{quoted(kept.step)}}}'
+
+
+def _end(content: str, room: int) -> str:
+    """The longest end of a content that is no longer than `room` as JSON, its quotes left out."""
+    low, high = 0, min(len(content), room)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if len(canonical(content[-middle:])) - 2 <= room:
+            low = middle
+        else:
+            high = middle - 1
+    return content[len(content) - low :]
+
+
+def _least(kept: Kept) -> int:
+    """The least that an entry takes without its content."""
+    return _FRAME_CHARS + len(kept.notes) + len(kept.step)
+
+
+def _least_full(kept: Kept) -> int:
+    """The same with its content; escapes come on top of it."""
+    return _least(kept) + _CONTENT_CHARS + len(kept.content or "")
 
 
 def keep(body: Body, index: int, element: str, *, full: bool) -> None:

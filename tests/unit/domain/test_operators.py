@@ -263,13 +263,21 @@ def test_each_mode_gives_its_context(
     assert (given.context_mode, json.loads(given.context_json)) == (mode, context)
 
 
-def test_a_history_is_bounded_and_says_that_it_was_cut() -> None:
+@pytest.mark.parametrize(
+    ("letters", "chars", "kept"), [("012", 40_000, 1), ('0""', 20_000, 1), ("\\\\\\", 20_000, 1)]
+)
+def test_a_history_is_bounded_with_names_and_escapes_and_says_that_it_was_cut(
+    letters: str, chars: int, kept: int
+) -> None:
     run = Evaluation(*five(accumulate_data=True))
-    for number in range(3):
-        run.answer(f"s{number}", json.dumps(str(number) * 40_000))
-    given = json.loads(run.given["task-1/s3"].context_json)
+    for number, letter in enumerate(letters):
+        run.answer(f"s{number}", json.dumps(letter * chars))
+    text = run.given["task-1/s3"].context_json
+    given = json.loads(text)
     assert given["truncated"] is True
-    assert [len(entry["content"]) for entry in given["history"]] == [65_536 - 40_000 - 4, 40_000]
+    assert [len(entry["content"]) for entry in given["history"]][kept:] == [chars]
+    entries = text.removeprefix('{"history":[').removesuffix('],"truncated":true}')
+    assert 65_536 - 2 <= len(entries) + 1 <= 65_536, "an escape has no room for half of it"
 
 
 def test_exhaustion_is_decomposed_and_the_program_takes_the_tasks_place() -> None:

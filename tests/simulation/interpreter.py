@@ -97,7 +97,7 @@ class Interpreter:
         results = [self._operator(program, at, name, around) for at, name in zip(arguments, ids, strict=True)]
         first = self._stop_others(ids, results)
         if first is not None:
-            return Outcome(failure=results[first].failure)
+            return Outcome(failure=results[first].failure, failed_step=ids[first])
         contents = {
             program[at].name: texts.content(r.output) for at, r in zip(arguments, results, strict=True)
         }
@@ -128,7 +128,7 @@ class Interpreter:
             outcome = self._operator(program, at, f"{task_id}/{name}", scope)
             if outcome.failure is not None:
                 details = {"failed_step": number, "total_steps": len(steps)} | partial(op, kept)
-                return Outcome(failure=outcome.failure, details=details)
+                return Outcome(failure=outcome.failure, details=details, failed_step=f"{task_id}/{name}")
             kept.append(Kept(name, outcome.output))
             names[name] = texts.content(outcome.output)
         return Outcome(outcome.output)
@@ -163,7 +163,7 @@ class Interpreter:
             whole = [at for at in whole if self.ended(ids[at]) < stopped_at]
         kept = [Kept(runs[at][0], results[at].output) for at in whole if results[at].failure is None]
         details = {"failed": broken, "total": len(runs)} | partial(op, kept)
-        return Outcome(failure=results[broken[0]].failure, details=details)
+        return Outcome(failure=results[broken[0]].failure, details=details, failed_step=ids[broken[0]])
 
     def _reduce(
         self, program: Program, place: int, task_id: str, inputs: Mapping[str, str], inside: Scope
@@ -177,8 +177,10 @@ class Interpreter:
         for number, (name, text) in enumerate(inputs.items()):
             bound = {"current_input": text, "input_name": name}
             scope = replace(inside, names={**inside.names, **bound}, bound=bound)
-            outcome = self._operator(program, inner, f"{task_id}/{name}", scope)
+            child_id = f"{task_id}/{name}"
+            outcome = self._operator(program, inner, child_id, scope)
             if outcome.failure is None:
+                child_id += ".reduction"
                 bound = {
                     "current_result": texts.content(outcome.output),
                     "accumulator": accumulator,
@@ -186,7 +188,7 @@ class Interpreter:
                     "input_name": name,
                 }
                 scope = replace(inside, names={**inside.names, **bound}, bound=bound)
-                outcome = self._operator(program, reduction, f"{task_id}/{name}.reduction", scope)
+                outcome = self._operator(program, reduction, child_id, scope)
             if outcome.failure is not None:
                 details: dict[str, object] = {
                     "failed_input": number,
@@ -194,7 +196,7 @@ class Interpreter:
                     "processed_inputs": list(range(number)),
                     "accumulator": accumulator,
                 }
-                return Outcome(failure=outcome.failure, details=details)
+                return Outcome(failure=outcome.failure, details=details, failed_step=child_id)
             result, accumulator = outcome.output, texts.content(outcome.output)
         return Outcome(result)
 
@@ -236,7 +238,8 @@ class Interpreter:
                 break
             outcome = self._subtask(child_id, reply, inside)
             if outcome.failure is not None:
-                return outcome.failure._replace(union="")  # the child's error, not one of this task's own
+                # The child's error, not one of this task's own.
+                return outcome.failure._replace(union="", by=child_id)
             answer = texts.content(outcome.output)
             given = given._replace(continued=answer, remembered=reply.remember)
         return Failed("TASK_FAILURE", "")
@@ -266,7 +269,7 @@ class Interpreter:
         """Try other structures while the failure's kind and the count allow it; `inside` is what a program sees."""
         kind = {"RESOURCE_EXHAUSTION": "decomposition", "INVALID_OUTPUT": "alternative"}.get(failure.union)
         if kind is None or inside.no_reparsing or (kind == "decomposition" and inside.manual):
-            return Outcome(failure=failure)
+            return Outcome(failure=failure, failed_step=failure.by)
         for number in range(1, MAX_RECOVERIES - inside.used + 1):
             recovery_id = f"{task_id}/recovery-{number}"
             if len(recovery_id) > MAX_ID_CHARS:
@@ -283,7 +286,8 @@ class Interpreter:
             if isinstance(reply, Succeeded):
                 scope = replace(inside, outermost=inside.names, used=inside.used + number)
                 outcome = self._operator(reply.program, 0, decomposed_id, scope)
-                return Outcome(outcome.output, outcome.failure)
+                by = None if outcome.failure is None else decomposed_id
+                return Outcome(outcome.output, outcome.failure, failed_step=by)
             failure = reply
             if failure.union not in _UNION:
                 break

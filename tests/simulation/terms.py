@@ -23,11 +23,12 @@ class Request(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """A failure; `union` is the task error's type, empty for an error outside the union."""
+    """A failure; `union` is the task error's type, empty for an error outside the union; `by` the subtask's."""
 
     code: str
     message: str
     union: str = ""
+    by: str | None = None
 
 
 class Succeeded(NamedTuple):
@@ -57,11 +58,12 @@ Oracle: TypeAlias = Callable[[str, Given, int], Reply]
 
 @dataclass
 class Outcome:
-    """How a task ended: its output, or its failure with the details."""
+    """How a task ended: its output, or its failure with the details and the child whose failure it is."""
 
     output: str = ""
     failure: Failed | None = None
     details: dict[str, object] | None = None
+    failed_step: str | None = None
 
 
 class Mode(NamedTuple):

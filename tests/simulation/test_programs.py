@@ -133,6 +133,7 @@ def assert_same(task_id: str, fact: f.TaskCompleted | f.TaskFailed, outcome: Out
         assert fact.message == outcome.failure.message, task_id
     details = "" if outcome.details is None else canonical(outcome.details)
     assert fact.details_json == details, task_id
+    assert fact.failed_step == outcome.failed_step, task_id
 
 
 def output_of(fact: f.TaskCompleted, log: ShardLog) -> str:

@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     processors: int = Field(default=1, ge=1, le=64)
     window: int = Field(default=DEFAULT_WINDOW, ge=1)
     lease_ms: int = Field(default=DEFAULT_LEASE_MS, ge=500)
-    arms: str = "review"
+    arms: str = "review,guardian"
     executor_commands: str = "cat,echo,find,grep,head,ls,tail,wc"
     executor_hosts: str = ""
     executor_workspaces: str = ""

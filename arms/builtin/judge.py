@@ -1,4 +1,4 @@
-"""The judge: reads every finding again by another route, and writes the report of what held."""
+"""The judge: holds results against their criteria; reads findings again by another route, and reports what held."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import orjson
 from arms.arm import Answer, Fail, arm
 from arms.builtin.bounded import bounded, context_root, counts
 from arms.builtin.plan import JUDGE
+from arms.judging.judging import hold
 from arms.review import Finding, Refuted, Survey, report, verify_findings
 from arms.work import Work
 from octolog.domain.errors import Refused, Unavailable
@@ -28,16 +29,24 @@ _SUMMARY: Final = (
 @arm(
     "judge",
     name="Judge",
-    description="Verifies findings against the files by a second reading; writes the report of what held.",
-    capabilities=("criteria_validation", "fact_checking", "quality_assessment"),
+    description="Holds results against acceptance criteria, schemas and sources, by rules and with a model for what no "
+    "rule can check; verifies findings by a second reading and reports what held.",
+    capabilities=("criteria_validation", "fact_checking", "quality_assessment", "schema_validation"),
     cost_tier=2,
     timeout_seconds=300,
     max_concurrent_tasks=2,
 )
 def judge(work: Work) -> Answer:
-    """Verify the findings among the inputs; where the input is a verdict, report on it."""
+    """Hold a result against its acceptance criteria; verify findings among the inputs; report on a verdict."""
     if "survey" in work.context:
         return _report(work)
+    if work.context.get("judge") == "criteria":
+        return hold(work, work.inputs["result"])
+    if "output" in work.context:
+        return hold(work, work.context["output"])
+    if "path" not in work.context and work.inputs:
+        given = list(work.inputs.values())
+        return hold(work, given[0] if len(given) == 1 else work.inputs)
     return _verify(work)
 
 

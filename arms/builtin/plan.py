@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -11,14 +13,31 @@ from arms.review import Batch, Survey
 from octolog.domain.contract import Step
 from octolog.domain.rules import MAX_PLANNED_STEPS
 
-__all__ = ["JUDGE", "REPORT", "plan_review"]
+__all__ = ["JUDGE", "REPORT", "fresh", "plan_goal", "plan_review"]
 
 JUDGE: Final = "judge"
 REPORT: Final = "report"
+_FEWEST_CLAUSES: Final = 2
 MAX_WORK_STEPS: Final = MAX_PLANNED_STEPS - 2
 # A step's context holds its paths; a record's free-form values end at 256 kB.
 MAX_PATHS_BYTES: Final = 200_000
 _MANY_BATCHES: Final = 4
+
+_ACTIONS: Final = (
+    ("code_analysis", r"code|refactor|debug|lint|function|module|class"),
+    ("keyword_search", r"search|find|look up|gather|collect|retrieve|read|research|documents?"),
+    ("python_execution", r"exec\w*|run|compute|calculate|script|command"),
+    ("criteria_validation", r"validate|verify|check|judge|test|review|confirm"),
+    ("pii_detection", r"safety|safe|personal|pii|secrets?|redact\w*|injection"),
+)
+"""Tags by what a clause says, the first that fits. Source: seed A's order of keywords."""
+
+_CLAUSE: Final = re.compile(
+    r"(?P<then>\s*(?:[,;.]?\s*\b(?:and\s+)?(?:then|after that|afterwards|finally|next)\b,?|->|→"
+    r"|\n\s*\d+[.)]|^\s*\d+[.)])\s*)"
+    r"|(?P<also>\s*(?:;|,?\s+and\s+also\b|\n\s*[-*•])\s*)",
+    re.IGNORECASE,
+)
 
 
 def plan_review(root: str, survey: Survey, extra: Mapping[str, Any]) -> tuple[tuple[Step, ...], int]:
@@ -52,6 +71,73 @@ def plan_review(root: str, survey: Survey, extra: Mapping[str, Any]) -> tuple[tu
     context = {**extra, "path": root, "survey": _summary(survey, len(dropped))}
     steps.append(_step(REPORT, f"Report on {root}", "quality_assessment", context, (JUDGE,)))
     return tuple(steps), len(dropped)
+
+
+def plan_goal(goal: str, context: Mapping[str, Any]) -> tuple[Step, ...]:
+    """A goal in clauses as a plan: `then` and numbers make an order, `;` and bullets stand side by side.
+
+    Args:
+        goal: In words.
+        context: Goes into every step.
+
+    Returns:
+        At most ten steps; fewer than two clauses, or a clause that names nothing an arm does, give none.
+    """
+    stages = _stages(goal)
+    if sum(map(len, stages)) < _FEWEST_CLAUSES or sum(map(len, stages)) > MAX_PLANNED_STEPS:
+        return ()
+    steps: list[Step] = []
+    before: tuple[str, ...] = ()
+    for stage in stages:
+        made: list[Step] = []
+        for clause in stage:
+            tag = next(
+                (tag for tag, words in _ACTIONS if re.search(rf"\b(?:{words})\b", clause, re.IGNORECASE)),
+                None,
+            )
+            if tag is None:
+                return ()
+            made.append(
+                _step(f"{len(steps) + len(made) + 1}-{tag.replace('_', '-')}", clause, tag, context, before)
+            )
+        steps += made
+        before = tuple(step.step_id for step in made)
+    return tuple(steps)
+
+
+def fresh(steps: tuple[Step, ...], taken: Iterable[str]) -> tuple[Step, ...]:
+    """A plan whose names are none of those taken: `name`, `name.2`, `name.3`."""
+    used, names = set(taken), dict[str, str]()
+    for step in steps:
+        number, name = 1, step.step_id
+        while name in used:
+            number += 1
+            name = f"{step.step_id}.{number}"
+        names[step.step_id] = name
+        used.add(name)
+    return tuple(
+        replace(
+            step,
+            step_id=names[step.step_id],
+            depends_on=tuple(names.get(need, need) for need in step.depends_on),
+        )
+        for step in steps
+    )
+
+
+def _stages(goal: str) -> list[list[str]]:
+    stages: list[list[str]] = [[]]
+    at, after_then = 0, False
+    for found in [*_CLAUSE.finditer(goal), None]:
+        clause = goal[at : len(goal) if found is None else found.start()].strip(" \t\n.,;:")
+        if clause:
+            if after_then and stages[-1]:
+                stages.append([])
+            stages[-1].append(clause)
+            after_then = False
+        if found is not None:
+            at, after_then = found.end(), after_then or found["then"] is not None
+    return [stage for stage in stages if stage]
 
 
 def _shares(documents: int, code: int) -> tuple[int, int, int]:

@@ -331,6 +331,8 @@ def _tries(node: Node) -> int:
 
 
 def _is_structural(node: Node, ended: f.AttemptEnded) -> bool:
+    if ended.error_code == REFUSED_PLAN and node.flow is not None and node.flow.rule is not None:
+        return True
     return node.op is not None and recovery.is_structural(ended.task_error)
 
 

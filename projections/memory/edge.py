@@ -50,6 +50,13 @@ _GRAPH: Final = edge.HnswIndexConfig(
     full_scan_threshold=10_000,  # kilobytes; below it the filtered part is scanned, since a graph loses its way in it
     payload_m=0,  # a graph of its own for each filter field costs minutes of building and wins little
 )
+_BYTES: Final = edge.ScalarQuantizationConfig(edge.ScalarType.Int8, quantile=0.99, always_ram=True)
+"""A byte for each number, beside the numbers: what is scanned is a quarter as much, so filtered parts take a third of
+the time, for a quarter more memory."""
+
+_FINELY: Final = edge.SearchParams(quantization=edge.QuantizationSearchParams(rescore=True))
+"""The best by bytes are ordered anew by their numbers: 4 of 100 hits would else be others."""
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -208,7 +215,7 @@ class EdgeStore:
             sparse = edge.SparseVector(list(vectors.sparse.indices), list(vectors.sparse.values))
             queries.append(edge.Query.Nearest(sparse, using=WORDS))
         asked = [
-            edge.QueryRequest(limit=limit, query=query, filter=limited, with_payload=False)
+            edge.QueryRequest(limit=limit, query=query, filter=limited, params=_FINELY, with_payload=False)
             for query in queries
         ]
         answers = _ours(self._shard.query_batch)(edge.QueryBatchRequest(asked))
@@ -283,6 +290,7 @@ def _config(spec: Spec) -> edge.EdgeConfig:
         vectors={DENSE: edge.EdgeVectorParams(size=spec.dimension, distance=edge.Distance.Cosine)},
         sparse_vectors={WORDS: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
         hnsw_config=_GRAPH,
+        quantization_config=_BYTES,
         optimizers=edge.EdgeOptimizersConfig(
             default_segment_number=2, max_segment_size=_SEGMENT_KB, indexing_threshold=_SEGMENT_KB // 4
         ),

@@ -10,7 +10,7 @@ from octolog.domain.operators import ATOMIC, FailurePolicy, Operator, OperatorIn
 from octolog.domain.tasksystem import AtomicTaskSubtype, TaskType
 from octolog.domain.values import Limits, TaskError, TaskErrorType
 from octolog.testing import capability, failure, submit, success
-from tests.replay.log import World
+from tests.replay.log import Decided, World
 
 _EXHAUSTED = TaskError(TaskErrorType.RESOURCE_EXHAUSTION, "turns: 3 of 3", resource="turns", used=3, limit=3)
 
@@ -22,7 +22,7 @@ def _operator(name: str = "", parent: int = -1, role: Role = Role.ROOT, **fields
 
 
 def _world(*program: Operator, **contract: Any) -> World:
-    world = World()
+    world = World(Decided(128, 10_000))
     world.arm(ArmRegistered(capability("arm-a", "work"), "tester"))
     world.send(submit(operators=program, **contract))
     return world

@@ -14,6 +14,7 @@ from octolog.domain.errors import NotFound
 _COLUMNS = {
     "arm_id": "arm",
     "health": "health",
+    "breaker": "breaker",
     "cost_tier": "tier",
     "capabilities": "capabilities",
     "attempts": "attempts",

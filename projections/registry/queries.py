@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any, Final
 
-from octolog.domain.arm import ArmCapability, ArmEvent, Health
+from octolog.domain.arm import ArmCapability, ArmEvent, BreakerState, Health
+from octolog.domain.breaker import WHOLE
 from octolog.domain.errors import NotFound
 from octolog.domain.ids import ArmId
 from projections.duck import Store
-from projections.registry.fold import health_changed, registered, registry, retired
+from projections.registry.fold import (
+    breaker_changed,
+    call_counted,
+    health_changed,
+    registered,
+    registry,
+    retired,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +41,9 @@ class ArmRow:
         cost_dollars: Money charged, US dollars.
         last_heartbeat_at: When a process of it last reported, UTC.
         instances: Processes of it that ever reported.
+        breaker: Whether its circuit breaker lets attempts through.
+        breaker_reason: Why the breaker is not closed; empty when it is.
+        failures_in_a_row: What the breaker counts.
     """
 
     capability: ArmCapability
@@ -47,16 +59,28 @@ class ArmRow:
     cost_dollars: float = 0.0
     last_heartbeat_at: datetime | None = None
     instances: int = 0
+    breaker: BreakerState = BreakerState.CLOSED
+    breaker_reason: str = ""
+    failures_in_a_row: int = 0
 
 
 def arms(store: Store) -> tuple[ArmRow, ...]:
     """Every arm, retired ones too, by id."""
     stats = {row.pop("arm_id"): row for row in store.rows("SELECT * EXCLUDE (last_ended_at) FROM arm_stats")}
     state = registry(_events(store))
-    return tuple(
-        ArmRow(arm.capability, arm.health, arm.retired, arm.reason, **stats.get(arm_id, {}))
-        for arm_id, arm in sorted(state.arms.items())
-    )
+    rows = []
+    for arm_id, arm in sorted(state.arms.items()):
+        breaker = state.breakers.get(arm_id, WHOLE)
+        row = ArmRow(arm.capability, arm.health, arm.retired, arm.reason, **stats.get(arm_id, {}))
+        rows.append(
+            replace(
+                row,
+                breaker=breaker.state,
+                breaker_reason=breaker.reason,
+                failures_in_a_row=breaker.failures,
+            )
+        )
+    return tuple(rows)
 
 
 def arm(store: Store, arm_id: ArmId) -> ArmRow:
@@ -71,11 +95,21 @@ def arm(store: Store, arm_id: ArmId) -> ArmRow:
     raise NotFound(f"no arm {arm_id} was registered in the log as far as it was read")
 
 
-def _events(store: Store) -> Iterator[tuple[int, ArmEvent]]:
+_FACTS: Final[tuple[tuple[str, str, Callable[[dict[str, Any]], ArmEvent]], ...]] = (
+    ("arm_registered", "*", registered),
+    ("arm_health_changed", "*", health_changed),
+    ("arm_retired", "*", retired),
+    (
+        "arm_call_counted",
+        "* REPLACE (epoch_ms(assigned) AS assigned, epoch_ms(happened_at) AS happened_at)",
+        call_counted,
+    ),
+    ("arm_breaker_changed", "*", breaker_changed),
+)
+
+
+def _events(store: Store) -> Iterator[tuple[int, int, ArmEvent]]:
     """Registry facts but heartbeats, which change nothing that routing reads."""
-    for row in store.rows("SELECT * FROM arm_registered"):
-        yield row["log_offset"], registered(row)
-    for row in store.rows("SELECT * FROM arm_health_changed"):
-        yield row["log_offset"], health_changed(row)
-    for row in store.rows("SELECT * FROM arm_retired"):
-        yield row["log_offset"], retired(row)
+    for table, columns, fact in _FACTS:
+        for row in store.rows(f"SELECT {columns}, epoch_ms(log_timestamp) AS log_ms FROM {table}"):  # noqa: S608
+            yield row["log_offset"], row["log_ms"], fact(row)

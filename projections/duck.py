@@ -7,7 +7,7 @@ write a file: three files would be three locks to hold and to lose. And a questi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias
 import duckdb
 
 from octolog.domain.errors import StoreUnavailable
+from octolog.ports import Positions
 
 Connection: TypeAlias = duckdb.DuckDBPyConnection
 StoreError: Final = duckdb.Error
@@ -78,6 +79,23 @@ class Store:
         """Run one statement on the writer's connection."""
         return self._connection.execute(sql, values)
 
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """What is stored now, to be asked several times while the writer goes on."""
+        cursor = self.cursor()
+        try:
+            cursor.execute("BEGIN TRANSACTION READ ONLY")
+            yield Snapshot(cursor)
+        except duckdb.Error as error:
+            raise StoreUnavailable(one_line(error)) from error
+        finally:
+            cursor.close()
+
+    def positions(self) -> Positions:
+        """How far in the log it is filled."""
+        with self.snapshot() as now:
+            return now.positions()
+
     def rows(self, sql: str, values: list[Any] | dict[str, Any] | None = None) -> list[dict[str, Any]]:
         """What a query answers, on a connection of its own; values by place (`?`) or by name (`$name`).
 
@@ -86,9 +104,7 @@ class Store:
         """
         cursor = self.cursor()
         try:
-            result = cursor.execute(sql, values)
-            names = [column[0] for column in result.description or []]
-            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+            return _rows(cursor, sql, values)
         except duckdb.Error as error:
             raise StoreUnavailable(one_line(error)) from error
         finally:
@@ -136,6 +152,57 @@ class Store:
     def close(self) -> None:
         """Fold the write-ahead log into the file and release it."""
         self._connection.close()
+
+
+class Snapshot:
+    """One moment of a store."""
+
+    def __init__(self, cursor: Connection) -> None:
+        self._cursor = cursor
+
+    def positions(self) -> Positions:
+        """How far in the log it was filled."""
+        rows = self.rows("SELECT topic, partition, next_offset FROM meta.positions")
+        return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+
+    def rows(self, sql: str, values: list[Any] | dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        """What a query answers."""
+        return _rows(self._cursor, sql, values)
+
+
+def merge_stores(parts: Sequence[Path], into: Path) -> None:
+    """Append the tables of several closed files, positions too, to those of one that has the same tables.
+
+    Raises:
+        StoreUnavailable: When DuckDB refuses; the file is not to be used then.
+    """
+    try:
+        with duckdb.connect(str(into)) as connection:
+            connection.execute("SET preserve_insertion_order=false")
+            for number, part in enumerate(parts):
+                escaped = str(part).replace("'", "''")
+                connection.execute(f"ATTACH '{escaped}' AS part{number} (READ_ONLY)")
+                _append(connection, f"part{number}")
+                connection.execute(f"DETACH part{number}")
+    except duckdb.Error as error:
+        raise StoreUnavailable(_why(into, error)) from error
+
+
+def _append(connection: Connection, part: str) -> None:
+    names = connection.execute(
+        """SELECT schema_name, table_name FROM duckdb_tables()
+           WHERE database_name = ? AND table_name <> 'projections'""",
+        [part],
+    ).fetchall()
+    for schema, table in names:
+        place = f'"{schema}"."{table}"'
+        connection.execute(f"INSERT INTO {place} BY NAME SELECT * FROM {part}.{place}")  # noqa: S608 -- our names
+
+
+def _rows(cursor: Connection, sql: str, values: Any) -> list[dict[str, Any]]:
+    result = cursor.execute(sql, values)
+    names = [column[0] for column in result.description or []]
+    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
 def one_line(error: BaseException) -> str:

@@ -1,179 +1,192 @@
-"""The knowledge process of a node: follows the log into DuckDB, and answers queries while it does."""
+"""The knowledge process of a node: follows the log into DuckDB, and answers queries while it does.
+
+A file that was made by another version of the tables goes on answering, unwritten, while this process fills a new one
+beside it; once that has caught up, it takes the old one's place.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import json
 import threading
 from collections.abc import Callable
-from datetime import date, datetime
-from decimal import Decimal
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import pyarrow as pa
-from aiohttp import web
-
-from octolog.app.answers import ANSWERS
 from octolog.app.connection import Connection
-from octolog.app.keeper import KeeperThread
+from octolog.app.knowledge_files import current_file, drop_file, new_file, use_file
+from octolog.app.live_store import LiveAnalytics, LiveStore
 from octolog.app.notary import NotaryThread
 from octolog.app.processes import StateFile, Stop
 from octolog.app.projector import ProjectorState, follow
+from octolog.app.query_server import QueryServer
+from octolog.app.rebuild import equal_at_once, read_on
 from octolog.app.settings import Settings
-from octolog.domain.errors import NotFound, OctologError
+from octolog.domain.errors import NotFound, Refused, StoreUnavailable
+from octolog.ports import DeadLetterSink, Positions
 from projections.analytics.sink import AnalyticsProjection
-from projections.duck import FILE_NAME, Store
-from projections.sql.queries import QueryLimits, run_query
+from projections.duck import Store
 from streams.dead_letters import PublishedDeadLetters
 
 if TYPE_CHECKING:
     from streams.kafka.publisher import KafkaPublisher
 
 _REPORT_S: Final = 0.25
-_HOST: Final = "127.0.0.1"
+_WAIT_S: Final = 600.0
+_PAUSE_S: Final = 0.1
 
 
 def run_knowledge(settings: Settings, name: str, state: StateFile, stop: Stop) -> None:
     """Project and serve until told to stop."""
-    store = Store.open(settings.knowledge_dir / FILE_NAME)
-    progress = ProjectorState()
-    server = QueryServer(store, progress)
-    url = server.start()
     with Connection(settings) as connection:
         publisher = connection.publisher(background=True)
         letters = PublishedDeadLetters(publisher, connection.codec(), consumer=name)
-        projection = AnalyticsProjection(store, connection.schema_ids, letters)
-        report = threading.Thread(target=_report, args=(state, url, progress, stop, publisher), daemon=True)
+        knowledge = Knowledge(settings, connection, letters)
+        server = QueryServer(knowledge.live, knowledge.served, knowledge.put_in_place)
+        url = server.start()
+        report = threading.Thread(target=_report, args=(state, url, knowledge, stop, publisher), daemon=True)
         report.start()
         notary = NotaryThread(settings, stop)
         notary.start()
-        keeper = KeeperThread(settings, stop)
-        keeper.start()
         try:
-            follow(projection, connection.reader(), progress, stop)
+            knowledge.follow(stop)
         finally:
             server.stop()
             notary.join()
-            keeper.join()
-            projection.close()
+            knowledge.close()
 
 
-class QueryServer:
-    """HTTP on the loopback: `POST /call` for named questions, `POST /sql` for anything that only reads.
+class Knowledge:
+    """The tables of a node: what answers, what follows the log, and how one takes the other's place.
 
     Args:
-        store: What is asked.
-        progress: How far the projector is.
+        settings: Where the files are.
+        connection: Which log.
+        letters: Told of what cannot be stored.
     """
 
-    def __init__(self, store: Store, progress: ProjectorState) -> None:
-        self._store, self._progress = store, progress
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._port = 0
-        self._thread = threading.Thread(target=self._serve, name="queries", daemon=True)
+    def __init__(self, settings: Settings, connection: Connection, letters: DeadLetterSink) -> None:
+        self._settings, self._connection, self._letters = settings, connection, letters
+        self.progress = ProjectorState()
+        self.stale = ""
+        """Why what answers is not what follows; empty: they are the same."""
+        self._old_positions: Positions = {}
+        self._path = current_file(settings)
+        store, old = self._open()
+        self.live = LiveStore(old or store)
+        # A file filled anew was told of before: what cannot be stored is in the log as dead letters already.
+        told = letters if old is None else None
+        self.projection = LiveAnalytics(AnalyticsProjection(store, connection.schema_ids, told))
+        self._store = store
 
-    def start(self) -> str:
-        """Listen on a free port; returns the URL."""
-        self._thread.start()
-        self._ready.wait(10)
-        return f"http://{_HOST}:{self._port}"
+    def served(self) -> ProjectorState:
+        """How far the tables that answer are."""
+        return ProjectorState(positions=self._old_positions) if self.stale else self.progress
 
-    def stop(self) -> None:
-        """Stop listening."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(2)
+    def follow(self, stop: Stop) -> None:
+        """Follow the log until told to stop."""
+        ends = self._connection.reader().ends(self.projection.topics) if self.stale else {}
 
-    def _serve(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._listen())
-        self._ready.set()
-        self._loop.run_forever()
+        def look() -> bool:
+            if self.stale and _covers(self.projection.positions(), ends):
+                self._take_over()
+            return stop()
 
-    async def _listen(self) -> None:
-        app = web.Application(client_max_size=1_000_000)
-        app.add_routes(
-            [
-                web.post("/call", self._call),
-                web.post("/sql", self._sql),
-                web.get("/positions", self._positions),
-            ]
-        )
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        site = web.TCPSite(runner, _HOST, 0)
-        await site.start()
-        self._port = runner.addresses[0][1]
+        follow(self.projection, self._connection.reader(), self.progress, look)
 
-    async def _call(self, request: web.Request) -> web.Response:
-        asked = await request.json()
-        answer = ANSWERS.get(asked["method"])
-        if answer is None:
-            return _refusal(NotFound(f"no question named {asked['method']}"))
-        return await self._answer(lambda: to_json(answer(self._store, **asked["args"])))
+    def put_in_place(self, name: str) -> dict[str, Any]:
+        """Verify a rebuilt file against the one in use, then put it in its place; no query notices.
 
-    async def _sql(self, request: web.Request) -> web.StreamResponse:
-        asked = await request.json()
-        limits = QueryLimits(asked["timeout_s"], asked["max_rows"])
-
-        def run() -> tuple[bytes, bool]:
-            result = run_query(self._store, asked["sql"], limits)
-            return arrow_bytes(result.table), result.truncated
-
+        Raises:
+            NotFound: When there is no such file.
+            Refused: When it differs.
+            StoreUnavailable: When the projector does not come that far.
+        """
+        path = self._settings.knowledge_dir / name
+        if not path.is_file() or path == self._path:
+            raise NotFound(f"no rebuilt file {name}")
+        if self.stale:
+            raise Refused("the tables are being rebuilt already, for this version; see `octolog status`")
+        store = Store.open(path)
+        built = AnalyticsProjection(store, self._connection.schema_ids, None)
         try:
-            body, truncated = await asyncio.to_thread(run)
-        except OctologError as error:
-            return _refusal(error)
-        kind = "application/vnd.apache.arrow.stream"
-        return web.Response(body=body, content_type=kind, headers={"X-Truncated": str(int(truncated))})
+            self._wait_until_as_far(built.positions())
+            reader = self._connection.reader()
+            with self.live.lease() as live:
+                rows = equal_at_once(live, built, store, reader)
+            with self.projection.writing:
+                read_on(built, reader, self.projection.positions())
+                self._replace(store, built, path)
+        except BaseException:
+            if self._path != path:
+                built.close()
+            raise
+        return {"file": name, "verified": True, "rows": sum(rows.values()), "tables": len(rows)}
 
-    async def _positions(self, _request: web.Request) -> web.Response:
-        places = {
-            f"{topic}/{partition}": at for (topic, partition), at in dict(self._progress.positions).items()
-        }
-        return web.json_response({"positions": places, "caught_up": self._progress.caught_up})
+    def close(self) -> None:
+        """Release the tables."""
+        self.projection.close()
 
-    async def _answer(self, work: Callable[[], str]) -> web.Response:
-        try:
-            return web.Response(text=await asyncio.to_thread(work), content_type="application/json")
-        except OctologError as error:
-            return _refusal(error)
+    def _open(self) -> tuple[Store, Store | None]:
+        """What follows the log; and what answers meanwhile, when that is another."""
+        path = current_file(self._settings)
+        if path.is_file():
+            try:
+                old = Store.open(path, read_only=True)
+            except StoreUnavailable:
+                return Store.open(path), None
+            self.stale = AnalyticsProjection.made_otherwise(old) or ""
+            if self.stale and old.rows("SELECT 1 FROM duckdb_tables() LIMIT 1"):
+                self._remember(old)
+                self._path = new_file(self._settings)
+                return Store.open(self._path), old
+            self.stale = ""
+            old.close()
+        return Store.open(path), None
+
+    def _remember(self, old: Store) -> None:
+        with suppress(StoreUnavailable):
+            self._old_positions = old.positions()
+
+    def _take_over(self) -> None:
+        """What was filled beside has caught up: from now on it answers."""
+        old = current_file(self._settings)
+        use_file(self._settings, self._path)
+        with self.live.lease() as before:
+            self.live.replace(self._store, lambda: _give_up(before.close, old))
+        self.projection.inner.report_to(self._letters)
+        self.stale = ""
+
+    def _replace(self, store: Store, built: AnalyticsProjection, path: Path) -> None:
+        old_path, old = self._path, self.projection.inner
+        use_file(self._settings, path)
+        self._path, self._store, self.projection.inner = path, store, built
+        built.report_to(self._letters)
+        self.live.replace(store, lambda: _give_up(old.close, old_path))
+
+    def _wait_until_as_far(self, positions: Positions) -> None:
+        for _ in range(int(_WAIT_S / _PAUSE_S)):
+            if _covers(self.projection.positions(), positions):
+                return
+            threading.Event().wait(_PAUSE_S)
+        raise StoreUnavailable(f"the projector is not that far after {_WAIT_S:.0f} s; see `octolog status`")
 
 
-def arrow_bytes(table: pa.Table) -> bytes:
-    """A table as an Arrow IPC stream."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return bytes(sink.getvalue())
+def _covers(reached: Positions, wanted: Positions) -> bool:
+    return all(reached.get(place, 0) >= offset for place, offset in wanted.items())
 
 
-def to_json(rows: Any) -> str:
-    """Rows as JSON: times in ISO 8601 UTC, bytes in hex."""
-    return json.dumps(rows, default=_plain, ensure_ascii=False)
+def _give_up(close: Callable[[], None], path: Path) -> None:
+    close()
+    drop_file(path)
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.isoformat(timespec="milliseconds") + "Z"
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, Decimal):
-        return float(value)
-    raise TypeError(type(value).__name__)
-
-
-def _refusal(error: OctologError) -> web.Response:
-    return web.json_response({"error": type(error).__name__, "message": str(error)}, status=400)
-
-
-def _report(
-    state: StateFile, url: str, progress: ProjectorState, stop: Stop, publisher: KafkaPublisher
-) -> None:
+def _report(state: StateFile, url: str, knowledge: Knowledge, stop: Stop, publisher: KafkaPublisher) -> None:
     while not stop.asked:
+        progress = knowledge.progress
         behind = "caught up" if progress.caught_up else "catching up"
-        state.write(state="ready", kind="knowledge", url=url, detail=f"{progress.records} records, {behind}")
+        detail = f"{progress.records} records, {behind}"
+        if knowledge.stale:
+            detail = f"filling the tables anew, {knowledge.stale}; {detail}"
+        state.write(state="ready", kind="knowledge", url=url, detail=detail)
         threading.Event().wait(_REPORT_S)
     publisher.close()

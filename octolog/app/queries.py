@@ -20,6 +20,7 @@ from octolog.ports import Positions
 
 MAX_ROWS: Final = 10_000
 TIMEOUT_S: Final = 30.0
+SWAP_TIMEOUT_S: Final = 3_600.0
 _PATIENCE_S: Final = 20.0
 _PAUSE_S: Final = 0.1
 
@@ -43,6 +44,8 @@ class _Source(Protocol):
     def sql(self, sql: str, max_rows: int, timeout_s: float) -> Answer: ...
 
     def positions(self) -> Positions: ...
+
+    def swap(self, file: str) -> dict[str, Any]: ...
 
 
 class Queries:
@@ -117,6 +120,14 @@ class Queries:
         """How far the projections have read."""
         return self._source.positions()
 
+    def swap(self, file: str) -> dict[str, Any]:
+        """Put a rebuilt file in the place of the one in use, once it was found equal; where a node runs.
+
+        Raises:
+            Refused: When it differs; nothing was changed.
+        """
+        return self._source.swap(file)
+
     def wait_for(self, positions: Positions, timeout_s: float) -> None:
         """Return once the projections have read that far.
 
@@ -159,9 +170,10 @@ def open_queries(settings: Settings) -> Iterator[Queries]:
         with httpx.Client(base_url=url, timeout=TIMEOUT_S + 5) as client:
             yield Queries(_Remote(client))
         return
-    from projections.duck import FILE_NAME, Store
+    from octolog.app.knowledge_files import current_file
+    from projections.duck import Store
 
-    path = settings.knowledge_dir / FILE_NAME
+    path = current_file(settings)
     if not path.is_file():
         raise NotFound(f"nothing is projected under {settings.home} yet; start a node with `octolog up`")
     store = Store.open(path, read_only=True)
@@ -179,8 +191,14 @@ class _Remote:
         return self._post("/call", {"method": method, "args": dict(args)}).json()
 
     def sql(self, sql: str, max_rows: int, timeout_s: float) -> Answer:
-        response = self._post("/sql", {"sql": sql, "max_rows": max_rows, "timeout_s": timeout_s})
+        asked = {"sql": sql, "max_rows": max_rows, "timeout_s": timeout_s}
+        response = self._post("/sql", asked, timeout_s=timeout_s + 5)
         return Answer(pa.ipc.open_stream(response.content).read_all(), response.headers["X-Truncated"] == "1")
+
+    def swap(self, file: str) -> dict[str, Any]:
+        response = self._post("/swap", {"file": file}, timeout_s=SWAP_TIMEOUT_S)
+        found: dict[str, Any] = response.json()
+        return found
 
     def positions(self) -> Positions:
         places = self._get("/positions")["positions"]
@@ -194,9 +212,9 @@ class _Remote:
                 f"the query service does not answer: {error}; see `octolog status`"
             ) from error
 
-    def _post(self, path: str, body: Any) -> httpx.Response:
+    def _post(self, path: str, body: Any, timeout_s: float = TIMEOUT_S + 5) -> httpx.Response:
         try:
-            response = self._client.post(path, json=body)
+            response = self._client.post(path, json=body, timeout=timeout_s)
         except httpx.HTTPError as error:
             raise StoreUnavailable(
                 f"the query service does not answer: {error}; see `octolog status`"
@@ -212,7 +230,7 @@ class _Local:
 
     def call(self, method: str, args: Mapping[str, Any]) -> Any:
         from octolog.app.answers import ANSWERS
-        from octolog.app.knowledge import to_json
+        from octolog.app.query_server import to_json
 
         return json.loads(to_json(ANSWERS[method](self._store, **args)))
 
@@ -221,6 +239,9 @@ class _Local:
 
         result = run_query(self._store, sql, QueryLimits(timeout_s, max_rows))
         return Answer(result.table, result.truncated)
+
+    def swap(self, file: str) -> dict[str, Any]:
+        raise StoreUnavailable(f"no node runs here to put {file} in place")
 
     def positions(self) -> Positions:
         rows = self._store.rows("SELECT topic, partition, next_offset FROM meta.positions")

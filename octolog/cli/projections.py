@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from octolog.cli.command import Call, command
 from octolog.cli.output import progress, table
-from octolog.domain.errors import NotFound, StoreUnavailable
+from octolog.domain.errors import NotFound
+from octolog.ports import Progress
 
 if TYPE_CHECKING:
     from octolog.app.settings import Settings
 
 NAMES = ("analytics",)
 """What can be built anew. Registry and provenance are views of the same store, and are built with it."""
-
-_STOP_S = 30.0
-_REBUILT = "rebuilt.duckdb"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -53,54 +52,41 @@ def list_projections(call: Call) -> None:
     call.show({"projections": rows}, lambda: table(rows))
 
 
-def rebuild(call: Call, name: Annotated[str, typer.Argument(metavar="NAME", help="; ".join(NAMES))]) -> None:
-    """Build a projection anew from offset 0 beside the live one, then put it in its place."""
+def rebuild(
+    call: Call,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="; ".join(NAMES))],
+    *,
+    processes: Annotated[
+        int,
+        typer.Option(
+            "--partitions", min=1, max=64, metavar="N", help="Build by N processes, each with its partitions."
+        ),
+    ] = 1,
+) -> None:
+    """Build a projection anew from offset 0 beside the live one, verify it, and put it in the other's place."""
     if name not in NAMES:
         raise NotFound(f"no projection {name[:60]}; there is {', '.join(NAMES)}")
-    from octolog.app.connection import Connection
-    from octolog.app.projector import catch_up
-    from projections.analytics.sink import AnalyticsProjection
-    from projections.duck import Store
-
     settings = call.settings()
-    path = settings.knowledge_dir / _REBUILT
-    path.unlink(missing_ok=True)
-    with Connection(settings) as connection, progress() as stage:
-        reader = connection.reader()
-        projection = AnalyticsProjection(Store.open(path), connection.schema_ids, None)
-        try:
-            read = catch_up(projection, reader, partial(stage, "rebuilding"))
-            read += catch_up(
-                projection, reader
-            )  # what came meanwhile; the live projector reads on from there
-        finally:
-            projection.close()
-    _swap(settings)
-    document = {"projection": name, "records": read, "file": settings.knowledge_dir}
-    call.show(document, lambda: f"{name} rebuilt from {read} records")
+    begun_s = time.monotonic()
+    with progress() as stage:
+        document = _REBUILDS[name](settings, processes, partial(stage, "rebuilding"))
+    document = {"projection": name, **document, "seconds": round(time.monotonic() - begun_s, 3)}
+    verified = "found equal" if document["verified"] else "nothing to compare it with"
+    call.show(document, lambda: f"{name} rebuilt from {document['records']} records, {verified}")
 
 
-def _swap(settings: Settings) -> None:
-    """Put the new file in place; a running projector is stopped, and its node starts it again on the new one.
-
-    The file is replaced first: the old process keeps the old one open until it ends, and takes its write-ahead
-    log with it, so that no process ever opens a mixture of both.
-    """
-    import psutil
-
+def _rebuild_analytics(settings: Settings, processes: int, stage: Progress) -> dict[str, Any]:
+    from octolog.app.knowledge_files import new_file
     from octolog.app.node import status
-    from projections.duck import FILE_NAME
+    from octolog.app.queries import open_queries
+    from octolog.app.rebuild import build, replace_file
 
-    found = [part.pid for part in status(settings).components if part.name == "knowledge" and part.pid]
-    (settings.knowledge_dir / _REBUILT).replace(settings.knowledge_dir / FILE_NAME)
-    for pid in found:
-        try:
-            process = psutil.Process(pid)
-            process.terminate()
-            process.wait(_STOP_S)
-        except psutil.NoSuchProcess:
-            pass
-        except psutil.TimeoutExpired:
-            raise StoreUnavailable(
-                f"process {pid} still writes the old file after {_STOP_S:.0f} s; restart the node"
-            ) from None
+    path = new_file(settings)
+    read = build(settings, path, processes, stage)
+    if not status(settings).running:
+        return {"records": read, **replace_file(settings, path), "file": path}
+    with open_queries(settings) as queries:
+        return {"records": read, **queries.swap(path.name), "file": path}
+
+
+_REBUILDS: Final = {"analytics": _rebuild_analytics}

@@ -119,6 +119,9 @@ JOIN program_tasks AS failed
   ON failed.root_task_id = again.link_root_task_id AND failed.task_id = again.task_id
 """
 
+FOLDS: Final = (_CONTRACTS, _ADOPTED, _OPERATORS, _SUBTASKS, _BEGAN, _RECOVERED)
+"""What fills the tables."""
+
 
 def store_programs(store: Store, frames: Mapping[str, Sequence[Any]]) -> None:
     """Store the operators and tasks that new facts tell of, in the open transaction.

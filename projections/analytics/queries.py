@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 
 from octolog.domain.errors import NotFound
 from octolog.domain.ids import TaskId
-from projections.duck import Store
+from projections.duck import Snapshot, Store
 from projections.tables import quoted
 
 Row: TypeAlias = dict[str, Any]
@@ -142,6 +142,25 @@ def canonical_digest(store: Store) -> str:
     digest.update(b"positions\n")
     _digest(store, "meta.positions ORDER BY projection, topic, partition", digest.update)
     return digest.hexdigest()
+
+
+def table_digests(store: Store | Snapshot) -> dict[str, tuple[int, str]]:
+    """Rows and a digest of every table, by name; equal for two stores of one process that hold the same rows.
+
+    Computed by DuckDB, at tens of millions of values a second: it finds what goes wrong, not what is forged.
+    """
+    names = store.rows(
+        """SELECT table_name FROM information_schema.tables
+           WHERE table_schema = 'main' AND table_type = 'BASE TABLE' ORDER BY table_name"""
+    )
+    found = {}
+    for name in (row["table_name"] for row in names):
+        (row,) = store.rows(
+            f"""SELECT count(*) AS count, sum(h::HUGEINT) AS sum, bit_xor(h) AS mix
+                FROM (SELECT hash(one) AS h FROM {quoted(name)} AS one)"""  # noqa: S608 -- names of our own tables
+        )
+        found[name] = (row["count"], f"{row['sum']}/{row['mix']}")
+    return found
 
 
 def _digest(store: Store, source: str, update: Any) -> None:

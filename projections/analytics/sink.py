@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
-from octolog.domain.errors import UndecodableRecord
+from octolog.domain.errors import StoreUnavailable, UndecodableRecord
 from octolog.ports import DeadLetterSink, LogRecord, Positions
 from projections.analytics.fold import NO_SCHEMA, Batch, Group, fold
-from projections.analytics.programs import SOURCES, TABLES, store_programs
+from projections.analytics.programs import FOLDS, SOURCES, TABLES, store_programs
 from projections.analytics.views import views_sql
 from projections.columnar import ColumnReader, Columns, Refusal
 from projections.duck import Store
@@ -27,6 +27,11 @@ CREATE TABLE IF NOT EXISTS meta.positions (
     PRIMARY KEY (projection, topic, partition)
 );
 """
+
+
+def layout() -> str:
+    """Changes with any table, view, or statement that fills one: a store made by another is filled anew."""
+    return layout_digest(*TABLES, *FOLDS, views_sql())
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +126,26 @@ class AnalyticsProjection:
                 self._store.execute(ddl)
             self._store.execute(views_sql())
             self._store.execute(
-                "INSERT INTO meta.projections VALUES (?, ?, ?)", [self.name, self.version, self._layout()]
+                "INSERT INTO meta.projections VALUES (?, ?, ?)", [self.name, self.version, layout()]
             )
         self._positions = {}
+
+    def report_to(self, dead_letters: DeadLetterSink) -> None:
+        """Tell of what cannot be stored from now on: a rebuilt store has become the one that follows."""
+        self._dead_letters = dead_letters
+
+    @classmethod
+    def made_otherwise(cls, store: Store) -> str | None:
+        """Why a store cannot be gone on with as it is; None when it can."""
+        try:
+            found = store.rows("SELECT version, layout FROM meta.projections WHERE name = ?", [cls.name])
+        except StoreUnavailable:
+            return "it was not filled yet"
+        if not found:
+            return "it was not filled yet"
+        if found[0]["version"] != cls.version:
+            return f"its version is {found[0]['version']}, now {cls.version}"
+        return None if found[0]["layout"] == layout() else "its tables have another layout"
 
     def close(self) -> None:
         """Release the store."""
@@ -171,15 +193,12 @@ class AnalyticsProjection:
     def _open(self) -> None:
         self._store.execute(_META)
         found = self._store.rows("SELECT version, layout FROM meta.projections WHERE name = ?", [self.name])
-        if found != [{"version": self.version, "layout": self._layout()}]:
+        if found != [{"version": self.version, "layout": layout()}]:
             self.reset()
         rows = self._store.rows(
             "SELECT topic, partition, next_offset FROM meta.positions WHERE projection = ?", [self.name]
         )
         self._positions = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
-
-    def _layout(self) -> str:
-        return layout_digest(*TABLES, views_sql())
 
     def _relations(self) -> list[tuple[str, str]]:
         rows = self._store.rows(

@@ -7,6 +7,7 @@ from typing import Any
 from octolog.domain.arm import ArmCapability, ArmEvent, ArmHealthChanged, ArmRegistered, ArmRetired, Health
 from octolog.domain.ids import ArmId
 from octolog.domain.registry import Registry, evolve_registry
+from octolog.domain.security import SecurityEvent
 
 
 def capability(arm_id: str, *tags: str, cost_tier: int = 1, **fields: Any) -> ArmCapability:
@@ -42,7 +43,7 @@ class ArmsTopic:
         """An arm leaves for good."""
         self.append(ArmRetired(ArmId(arm_id), "retired by a test", "tester"))
 
-    def append(self, event: ArmEvent, *, at_ms: int = 0) -> None:
+    def append(self, event: ArmEvent | SecurityEvent, *, at_ms: int = 0) -> None:
         """Fold any registry event, written at a time in milliseconds since the epoch."""
         self.now = evolve_registry(self.now, event, self.now.offset, at_ms)
         self.by_offset.append(self.now)

@@ -305,6 +305,7 @@ def test_section_7_21_a_policy_is_part_of_the_registry_that_every_fact_names() -
     log = ShardLog(topic)
     log.send(submit(security_policy="careful"))
     (assigned,) = [each for each in log.log if isinstance(each.fact, f.AttemptAssigned)]
+    assert isinstance(assigned.fact, f.AttemptAssigned)
     assert assigned.fact.arm_id == "dear"
     assert "careful" in topic.by_offset[assigned.link.registry_offset].security.policies
 

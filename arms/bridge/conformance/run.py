@@ -14,6 +14,7 @@ from arms.bridge.conformance.checks import CHECKS, Check
 from arms.bridge.description import Sample
 from arms.bridge.settings import BridgeSettings
 from arms.bridge.transport import Transport
+from octolog.domain.errors import OctologError
 
 __all__ = ["Checked", "Verdict", "check_service"]
 
@@ -90,7 +91,7 @@ async def _one(name: str, check: Check, stand: Stand) -> Checked:
             verdict, seen = Verdict.PASS, await check.look(stand)
     except Skipped as why:
         verdict, seen = Verdict.SKIP, str(why)
-    except Broken as why:
+    except (Broken, OctologError) as why:
         verdict, seen, remedy = Verdict.FAIL, str(why), check.remedy
     except TimeoutError:
         verdict, seen, remedy = Verdict.FAIL, f"not over after {limit_s:g} s", check.remedy

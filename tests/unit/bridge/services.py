@@ -55,7 +55,7 @@ class Service:
         class Handler(example.Handler):  # type: ignore[misc, name-defined]
             attempts = example.Attempts()
 
-            def do_GET(self) -> None:
+            def do_GET(self) -> None:  # noqa: N802 -- the server's name
                 if self.path == "/health":
                     self.answer(*service.health)
                 elif "arm" in more and self.path == "/arm":
@@ -63,7 +63,7 @@ class Service:
                 else:
                     super().do_GET()
 
-            def do_POST(self) -> None:
+            def do_POST(self) -> None:  # noqa: N802 -- the server's name
                 service.headers = dict(self.headers.items())
                 if self.path == "/cancel" and "cancel" not in more:
                     request = self.body()

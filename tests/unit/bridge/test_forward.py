@@ -215,7 +215,7 @@ def test_a_revoked_attempt_is_cancelled_at_the_service_and_one_that_the_host_lea
                 work = bridge.work(attempt_id=str(reason))
                 task = asyncio.create_task(bridged.forward(work))
                 async with asyncio.timeout(60):
-                    while len(service.asked) < (1 if reason else 2):
+                    while len(service.asked) < (1 if reason else 2):  # noqa: ASYNC110 -- bounded
                         await asyncio.sleep(0.01)
                 if reason is not None:
                     work.handler.stop(reason)

@@ -17,6 +17,8 @@ from octolog.domain.arm import ArmCapability
 from octolog.domain.border import ANYTHING
 from octolog.domain.errors import InvalidContract
 
+__all__ = ["ANYTHING", "check_schema", "check_schemas", "fault_in"]
+
 _MAX_SHOWN_CHARS: Final = 120
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 

@@ -54,6 +54,7 @@ class Prober(Protocol):
 
     def seen(self) -> list[tuple[ArmCapability, Seen]]:
         """What the looks that have ended saw."""
+        ...
 
 
 class RegistryKeeper:

@@ -164,7 +164,7 @@ def test_behaviour_14_five_failures_open_the_breaker_the_sixth_call_is_not_sent_
 # JSON Schemas at the border
 
 
-TYPED: Final = {
+TYPED: Final[dict[str, Any]] = {
     "input_schema_json": json.dumps(
         {"type": "object", "required": ["query"], "properties": {"query": {"type": "string", "minLength": 2}}}
     ),

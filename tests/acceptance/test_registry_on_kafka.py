@@ -121,7 +121,7 @@ class Health200:
                 self.send_response(page.status)
                 self.end_headers()
 
-            def log_message(self, *_: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class names it
                 pass
 
         port = int(self.url.rsplit(":", 1)[1].rstrip("/")) if self.url else 0
@@ -175,7 +175,7 @@ def test_behaviour_14_five_failures_open_the_breaker_and_probes_close_it(engine:
     answering = Answering(engine.log, "flaky", service)
     try:
         engine.register(capability("flaky", "flaky", breaker_reset_ms=1_500, breaker_probes=2))
-        want = {"required_capabilities": ("flaky",), "retry": ONCE}
+        want: dict[str, Any] = {"required_capabilities": ("flaky",), "retry": ONCE}
         five = [f"flaky-{number}" for number in range(5)]
         send(engine.log, [submit(root, **want) for root in five])
         Facts(engine.log).wait_until_over(five, tell=engine.processor.output)

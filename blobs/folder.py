@@ -102,9 +102,11 @@ class FolderShelf:
 
     @_told
     def probe(self) -> str:
-        """Write a file into the folder and take it out again."""
-        (self.root / _PARTS).mkdir(parents=True, exist_ok=True)
-        mark = self.root / _PARTS / f"probe-{os.getpid()}"
+        """Write a file into the folder and take it out again; one that is not there yet is not made."""
+        folder = self.root
+        while not folder.exists():
+            folder = folder.parent
+        mark = folder / f".octolog-probe-{os.getpid()}"
         mark.write_bytes(b"")
         mark.unlink()
         return f"folder {self.root}"

@@ -38,7 +38,7 @@ def diagnose(
     settings: Settings, progress: Callable[[str, int, int], None], flags: dict[str, Any] | None = None
 ) -> list[Check]:
     """Look at everything a node needs; never raises for what it finds."""
-    checks = [_python(), _disk(settings), *_settings(settings, flags or {}), _sandbox()]
+    checks = [_python(), _disk(settings), *_settings(settings, flags or {}), *_sandbox(), _blobs(settings)]
     if settings.bootstrap_servers:
         checks.append(_cluster(settings))
     else:
@@ -107,13 +107,37 @@ def _broker(settings: Settings) -> Check:
     return Check("kafka", ok=True, detail=state.state + where)
 
 
-def _sandbox() -> Check:
+def _sandbox() -> Iterator[Check]:
     from arms.sandbox.box import detect
-    from arms.sandbox.walls import missing, sentence
+    from arms.sandbox.walls import WALLS, missing
 
     walls = detect()
+    held = sum(not why for why in walls.values())
+    verdict = f"the executor runs programs behind {held} of {len(WALLS)} walls"
     fix = "a kernel with user namespaces, or Landlock (Linux 6.2) and seccomp; the executor runs nothing without"
-    return Check("sandbox", not missing(walls), sentence(walls), fix if missing(walls) else "")
+    if missing(walls):
+        yield Check("sandbox", ok=False, detail="the executor runs no program here", fix=fix)
+    else:
+        yield Check("sandbox", ok=True, detail=verdict)
+    for name, about in WALLS.items():
+        why = walls.get(name, "unknown")
+        yield Check(
+            f"wall {name}", ok=True, detail=f"not on this machine: {why}" if why else f"holds: {about}"
+        )
+
+
+def _blobs(settings: Settings) -> Check:
+    from octolog.app.blobs import open_blobs
+
+    try:
+        blobs = open_blobs(settings)
+        place = blobs.shelf.probe()
+    except OctologError as error:
+        fix = "check OCTOLOG_BLOB_URL, and for a bucket AWS_ACCESS_KEY_ID and the like; see docs/how-to/large-values.md"
+        return Check("blob store", ok=False, detail=str(error), fix=fix)
+    return Check(
+        "blob store", ok=True, detail=f"{place}, values of up to {blobs.max_bytes / 1024**2:.0f} MiB"
+    )
 
 
 def _cluster(settings: Settings) -> Check:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import psutil
 
+from octolog.app.crash import redact_crashes
 from octolog.app.processes import StateFile, Stop, wait_until
 from octolog.app.settings import Settings
 from octolog.app.supervisor import Stage, Supervisor, broker_info
@@ -301,4 +302,5 @@ def _broker(settings: Settings) -> Component:
 
 
 if __name__ == "__main__":
+    redact_crashes()
     sys.exit(serve(Settings.model_validate_json(os.environ["OCTOLOG_SERVE"])))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from octolog.app.blobs import open_blobs
 from octolog.app.connection import Connection
+from octolog.app.crash import redact_crashes
 from octolog.domain.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def host(
     from octolog.app.arm_host import model
     from octolog.safety import PiiMode
 
+    redact_crashes()
     _log_to_stderr()
     with Connection(settings) as connection:
         connection.ensure_topics()

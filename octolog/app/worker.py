@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from octolog.app.connection import Connection
+from octolog.app.crash import redact_crashes
 from octolog.app.processes import StateFile, Stop, die_with_parent
 from octolog.app.settings import Settings
 from octolog.domain.errors import OctologError
@@ -131,6 +132,7 @@ _KINDS: Final[dict[str, Callable[[Settings, str, StateFile], None]]] = {
 
 
 def _log_to_stderr() -> None:
+    redact_crashes()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])

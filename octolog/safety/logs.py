@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import MutableMapping
+from types import TracebackType
 from typing import Any
 
 from octolog.safety.redact import redact
 
-__all__ = ["RedactingFormatter", "redact_event"]
+__all__ = ["RedactingFormatter", "crash_report", "redact_event"]
 
 
 class RedactingFormatter(logging.Formatter):
@@ -17,6 +19,11 @@ class RedactingFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line that is written."""
         return redact(super().format(record)).text
+
+
+def crash_report(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> str:
+    """A traceback as it may be printed."""
+    return redact("".join(traceback.format_exception(kind, error, trace))).text
 
 
 def redact_event(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

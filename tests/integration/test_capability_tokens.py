@@ -40,7 +40,7 @@ class Processor:
         self.issuer = TokenIssuer(KeyRing(keys), self.say, "processor-test")
 
     def say(self, event: TokenKeyAnnounced | CapabilityRevoked) -> None:
-        headers = {"ce_type": event.schema_name}
+        headers: list[tuple[str, str | bytes | None]] = [("ce_type", event.schema_name)]
         self.producer.produce("octolog.arms", self.driver.codec.encode(event), b"security", headers=headers)
         assert self.producer.flush(60) == 0
 

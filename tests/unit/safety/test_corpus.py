@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib.util import module_from_spec, spec_from_file_location
 
+import pytest
+
 from octolog.safety import Style, redact
 from tests.unit.safety.corpus import FOLDER, load, score
 
@@ -29,8 +31,12 @@ def test_the_corpus_has_three_hundred_texts_on_each_side_and_every_kind_that_is_
     } <= kinds
 
 
-def test_at_least_99_percent_of_structured_values_are_found_whole_and_named_rightly() -> None:
+def test_at_least_99_percent_of_structured_values_are_found_whole_and_named_rightly(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     result = score()
+    with capsys.disabled():
+        print(f"\ncorpus: recall {result.recall:.4f}, false positives {result.false_positives:.4f}")  # noqa: T201
     assert result.recall >= 0.99, result.missed
 
 

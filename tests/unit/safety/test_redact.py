@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import string
+import subprocess
+import sys
 import time
 from itertools import pairwise
 from typing import Any
@@ -241,3 +243,20 @@ def test_a_structlog_event_goes_out_redacted() -> None:
 def test_counts_add_up() -> None:
     assert sum_counts([{"email": 1}, {"email": 2, "ssn": 1}]) == {"email": 3, "ssn": 1}
     assert set(Kind) == {Kind(name) for name in map(str, Kind)}
+
+
+def test_a_process_that_dies_prints_no_raw_value_of_its_own_or_of_its_threads() -> None:
+    code = """
+import threading
+from octolog.app.crash import redact_crashes
+redact_crashes()
+def die():
+    raise ValueError("mail ilse.raven@mailhouse.example")
+thread = threading.Thread(target=die, name="worker"); thread.start(); thread.join()
+die()
+"""
+    died = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert died.returncode == 1
+    assert died.stderr.count("ValueError: mail [REDACTED_EMAIL]") == 2
+    assert "ilse.raven" not in died.stderr.replace(code, "")
+    assert "in worker: " in died.stderr

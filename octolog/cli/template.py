@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from octolog.cli.command import Call, command
-from octolog.cli.output import fields, group, table
+from octolog.cli.output import fields, group, table, warn
 
 if TYPE_CHECKING:
     from octolog.client.templates import TemplateLog
@@ -52,12 +52,13 @@ def register(
     ] = None,
 ) -> None:
     """Add a version of a template; the same again changes nothing, and other content needs a new version."""
-    xml = _valid(call, file)
+    xml, warnings = _valid(call, file)
+    for warning in warnings:
+        warn(warning)
     with _log(call) as log:
         done = log.register(xml, name=name, version=version, registered_by=registered_by)
-    document = {**_row(done.kept), "new": done.new, "offset": done.kept.offset}
+    document = {**_row(done.kept), "new": done.new, "offset": done.kept.offset, "warnings": list(warnings)}
     if done.redacted:
-        from octolog.cli.output import warn
         from octolog.safety import in_words
 
         document["redacted"] = dict(done.redacted)
@@ -175,15 +176,15 @@ def retire(
     call.show(document, lambda: f"{kept.label} retired")
 
 
-def _valid(call: Call, file: str) -> bytes:
-    """A document's bytes, refused before any Kafka is asked for when they are not valid."""
+def _valid(call: Call, file: str) -> tuple[bytes, tuple[str, ...]]:
+    """A document's bytes, refused before any Kafka is asked for when they are not valid; and what is worth a look."""
     from octolog.app.models import Models
     from octolog.cli.submit import read_document
+    from octolog.domain.templates.verdict import warnings_of
     from schemas.xml import read_document as read_xml
 
     xml = read_document(file, Path(file).name if file != "-" else "template")
-    read_xml(xml, Models(call.settings()))
-    return xml
+    return xml, warnings_of(read_xml(xml, Models(call.settings())))
 
 
 @contextmanager

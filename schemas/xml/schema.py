@@ -20,6 +20,10 @@ MAX_ERRORS: Final = 20
 _ELEMENT: Final = re.compile(r"^Element '[^']*'(, attribute '(?P<attribute>[^']*)')?: ")
 _ORDER: Final = re.compile(r"This element is not expected(\. Expected is (one of )?\( (?P<wanted>.*) \))?")
 _FACET: Final = re.compile(r"^\[facet '[^']*'\] ")
+_NO_VALUE: Final = re.compile(
+    r"'(?P<value>.*)' is not a valid value of the .*type '(?P<type>[^']*)'", re.DOTALL
+)
+_WORDS: Final = {"Truth": "is neither true nor false", "xs:string": "is no text"}
 _ENDS_AT_ATTRIBUTE: Final = re.compile(r"/@[^/]*$")
 
 
@@ -58,6 +62,8 @@ def _message(told: str) -> str:
         return NOT_EXPECTED + (
             f"; expected is {match['wanted'].replace(', ', ' or ')}" if match["wanted"] else ""
         )
+    if (match := _NO_VALUE.fullmatch(bare)) is not None and match["type"] in _WORDS:
+        return f"{match['value'][:80]!r} {_WORDS[match['type']]}"
     if bare.startswith("No matching global declaration"):
         return "a document begins with the element task"
     return " ".join(f"{bare[:1].lower()}{bare[1:]}".split())[:400]

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from octolog.domain.operators import Operator
 from octolog.domain.tasksystem import TemplateValidation, ValidationResult, XMLValidation
 from octolog.domain.templates.document import Document, empty_inputs
 from octolog.domain.templates.errors import DocumentRefused, invalid
+from octolog.domain.templates.names import unbound
 from octolog.domain.values import TaskError, TaskErrorType
 
 NOT_EXPECTED: Final = "is not expected here"
@@ -100,11 +102,20 @@ def model_errors(unknown: Sequence[tuple[str, str]]) -> list[TaskError]:
 
 def warnings_of(document: Document) -> tuple[str, ...]:
     """What is worth a look in a document that is valid."""
-    return tuple(
-        f"input {given.name!r}{f' of {operator.name!r}' if operator.name else ''} has no text: "
-        "it is empty unless a value is given"
+    empty = (
+        f"input {given.name!r}{_of(operator)} has no text: it is empty unless a value is given"
         for operator, given in empty_inputs(document.program)
     )
+    free = (
+        f"{name!r}{_of(operator)} is bound by nothing in the document: "
+        "the task fails unless its contract's context has it"
+        for operator, name in unbound(document.program)
+    )
+    return (*empty, *free)
+
+
+def _of(operator: Operator) -> str:
+    return f" of {operator.name!r}" if operator.name else ""
 
 
 def _is_of_model(error: TaskError) -> bool:

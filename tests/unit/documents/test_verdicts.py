@@ -73,12 +73,13 @@ def test_44_a_subtask_must_be_atomic() -> None:
 
 
 def test_a_valid_document_is_valid_in_every_flag_and_its_content_is_there() -> None:
-    found = judge(template(), KNOWN_MODELS)
-    assert flags(template()) == (True, True, True)
+    document = template(rest='<inputs><input name="a">1</input></inputs>')
+    found = judge(document, KNOWN_MODELS)
+    assert flags(document) == (True, True, True)
     assert found.template.result.warnings == ()
     assert found.xml.parsed_content_json is not None
     parsed = json.loads(found.xml.parsed_content_json)
-    assert [child["type"] for child in parsed["children"]] == ["instructions", "system", "model"]
+    assert [child["type"] for child in parsed["children"]] == ["instructions", "system", "model", "inputs"]
 
 
 def test_every_fault_that_the_schema_finds_is_told_the_first_one_first() -> None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing, suppress
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from octolog.domain.arm import (
     ArmBreakerChanged,
@@ -20,12 +20,13 @@ from octolog.domain.arm import (
     ArmEvent,
     ArmHealthChanged,
     ArmHeartbeat,
+    ArmRated,
     ArmRegistered,
     BreakerState,
 )
 from octolog.domain.breaker import WHOLE, due_ms
 from octolog.domain.errors import UndecodableRecord
-from octolog.domain.health import HealthWatch, HeartbeatWatch, Seen
+from octolog.domain.health import HealthWatch, HeartbeatWatch, Record, Seen, rating
 from octolog.domain.ids import ArmId
 from octolog.domain.registry import Registry
 from octolog.ports import LogRecord
@@ -43,6 +44,8 @@ GROUP: Final = "octolog-registry-keeper"
 _POLL_S: Final = 0.25
 _BATCH: Final = 1_000
 _STANDSTILL_S: Final = 5.0
+RATE_EVERY_S: Final = 60.0
+_Told: TypeAlias = ArmHealthChanged | ArmBreakerChanged | ArmRated
 _log: Final = logging.getLogger(__name__)
 
 
@@ -66,11 +69,21 @@ class RegistryKeeper:
         member: This process's name in the group; unique while it runs.
         prober: Looks at arms by URL.
         confirmations: Probes in a row that must say the same.
+        records: How arms' attempts went, asked every `rate_every_s` seconds; None: arms are not rated.
     """
 
     def __init__(
-        self, kafka: KafkaConfig, codec: Codec, member: str, prober: Prober, *, confirmations: int = 2
+        self,
+        kafka: KafkaConfig,
+        codec: Codec,
+        member: str,
+        prober: Prober,
+        *,
+        confirmations: int = 2,
+        records: Callable[[], Mapping[ArmId, Record]] | None = None,
+        rate_every_s: float = RATE_EVERY_S,
     ) -> None:
+        self._records, self._rate_every_s, self._rated_s = records, rate_every_s, 0.0
         self._kafka, self._codec, self._member, self._prober = kafka, codec, member, prober
         self._confirmations = confirmations
         self._producer: TransactionalProducer | None = None
@@ -153,6 +166,8 @@ class RegistryKeeper:
             case ArmBreakerChanged(arm_id=arm_id, cause_offset=cause):
                 self._unsaid.pop((arm_id, cause), None)
                 self._under_way[ArmBreakerChanged, arm_id] -= 1
+            case ArmRated(arm_id=arm_id):
+                self._under_way[ArmRated, arm_id] -= 1
             case _:
                 pass
         if not isinstance(event, ArmBreakerChanged):
@@ -172,7 +187,7 @@ class RegistryKeeper:
                 self._unsaid[arm_id, offset] = said
 
     def _act(self) -> None:
-        told: list[ArmHealthChanged | ArmBreakerChanged] = [*self._of_health(), *self._of_breakers()]
+        told: list[_Told] = [*self._of_health(), *self._of_breakers(), *self._of_results()]
         producer = self._producer
         if not told or producer is None:
             return
@@ -219,6 +234,18 @@ class RegistryKeeper:
                 yield ArmBreakerChanged(
                     arm_id, BreakerState.HALF_OPEN, BreakerState.OPEN, breaker.cause_offset, reason
                 )
+
+    def _of_results(self) -> Iterable[ArmRated]:
+        now_s = time.monotonic()
+        if self._records is None or (self._rated_s and now_s - self._rated_s < self._rate_every_s):
+            return
+        self._rated_s = now_s
+        for arm_id, record in self._records().items():
+            arm = self._table.registry.arms.get(arm_id)
+            if arm is not None and not arm.retired and self._may(ArmRated, arm_id):
+                said = rating(arm.capability, arm.success_rate, record)
+                if said is not None:
+                    yield said
 
     def _may(self, kind: type[Any], arm_id: ArmId) -> bool:
         """False while what was written of the arm has not been read back."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from octolog.app.connection import Connection
 from octolog.app.prober import HttpProber
 from octolog.app.settings import Settings
 from octolog.domain.errors import BrokerUnavailable, OctologError
+from octolog.domain.health import Record
+from octolog.domain.ids import ArmId
 from octolog.edge import uuid7
 from streams.registry_keeper import RegistryKeeper
 
@@ -26,10 +28,13 @@ class KeeperThread:
     Args:
         settings: Which cluster.
         stop: Says when to end.
+        records: How arms' attempts went.
     """
 
-    def __init__(self, settings: Settings, stop: Callable[[], bool]) -> None:
-        self._settings, self._stop = settings, stop
+    def __init__(
+        self, settings: Settings, stop: Callable[[], bool], records: Callable[[], Mapping[ArmId, Record]]
+    ) -> None:
+        self._settings, self._stop, self._records = settings, stop, records
         self._thread = threading.Thread(target=self._run, name="registry-keeper", daemon=True)
 
     def start(self) -> None:
@@ -46,7 +51,10 @@ class KeeperThread:
         while not self._stop():
             try:
                 with Connection(self._settings) as connection:
-                    RegistryKeeper(connection.kafka, connection.codec(), member, prober).run(self._stop)
+                    keeper = RegistryKeeper(
+                        connection.kafka, connection.codec(), member, prober, records=self._records
+                    )
+                    keeper.run(self._stop)
             except BrokerUnavailable as error:
                 _log.info("the registry's keeper waits: %s", error)
             except OctologError as error:

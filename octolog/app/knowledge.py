@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from octolog.app.connection import Connection
+from octolog.app.keeper import KeeperThread
 from octolog.app.knowledge_files import current_file, drop_file, new_file, use_file
 from octolog.app.live_store import LiveAnalytics, LiveStore
 from octolog.app.notary import NotaryThread
@@ -22,9 +23,12 @@ from octolog.app.query_server import QueryServer
 from octolog.app.rebuild import equal_at_once, read_on
 from octolog.app.settings import Settings
 from octolog.domain.errors import NotFound, Refused, StoreUnavailable
+from octolog.domain.health import Record
+from octolog.domain.ids import ArmId
 from octolog.ports import DeadLetterSink, Positions
 from projections.analytics.sink import AnalyticsProjection
 from projections.duck import Store
+from projections.registry.queries import records
 from streams.dead_letters import PublishedDeadLetters
 
 if TYPE_CHECKING:
@@ -47,11 +51,14 @@ def run_knowledge(settings: Settings, name: str, state: StateFile, stop: Stop) -
         report.start()
         notary = NotaryThread(settings, stop)
         notary.start()
+        keeper = KeeperThread(settings, stop, knowledge.records)
+        keeper.start()
         try:
             knowledge.follow(stop)
         finally:
             server.stop()
             notary.join()
+            keeper.join()
             knowledge.close()
 
 
@@ -81,6 +88,11 @@ class Knowledge:
     def served(self) -> ProjectorState:
         """How far the tables that answer are."""
         return ProjectorState(positions=self._old_positions) if self.stale else self.progress
+
+    def records(self) -> dict[ArmId, Record]:
+        """How the attempts of every arm went."""
+        with self.live.lease() as store:
+            return records(store)
 
     def follow(self, stop: Stop) -> None:
         """Follow the log until told to stop."""

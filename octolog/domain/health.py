@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from octolog.domain.arm import ArmCapability, ArmHealthChanged, Health
+from octolog.domain.arm import ArmCapability, ArmHealthChanged, ArmRated, Health
 from octolog.domain.ids import ArmId
 
 PROBE_TIMEOUT_MS: Final = 5_000
@@ -94,6 +94,48 @@ class HealthWatch:
     def doubted(self, arm_id: ArmId) -> bool:
         """True while a look said other than the registry, and none has confirmed it: look again soon."""
         return arm_id in self._pending
+
+
+RATED_FROM: Final = 10
+"""So many attempts must have ended before results are told of; the prior counts as many."""
+
+RATING_STEP: Final = 0.02
+"""A success rate that moved less is no news."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """How an arm's attempts went, as a projection counts them.
+
+    Attributes:
+        attempts: Those that ended and were not cancelled.
+        succeeded: Those that succeeded.
+        p95_ms: 95th percentile of the working time, milliseconds; 0 without one.
+        cost_micros: What all of them were charged, millionths of a US dollar.
+    """
+
+    attempts: int
+    succeeded: int
+    p95_ms: int = 0
+    cost_micros: int = 0
+
+
+def rating(arm: ArmCapability, now: float, record: Record) -> ArmRated | None:
+    """What the log is to be told of an arm's results; None: nothing new.
+
+    Args:
+        arm: Which arm; its own prior counts as ten attempts.
+        now: Its success rate by the registry.
+        record: How its attempts went.
+    """
+    if record.attempts < RATED_FROM:
+        return None
+    succeeded = record.succeeded + arm.success_rate * RATED_FROM
+    rate = round(succeeded / (record.attempts + RATED_FROM), 3)
+    if abs(rate - now) < RATING_STEP:
+        return None
+    mean = record.cost_micros // record.attempts
+    return ArmRated(arm.arm_id, record.attempts, rate, record.p95_ms, mean)
 
 
 _BETTER: Final = {Health.HEALTHY: 0, Health.DEGRADED: 1, Health.UNAVAILABLE: 2, Health.UNKNOWN: 3}

@@ -12,6 +12,7 @@ from octolog.domain.arm import (
     ArmEvent,
     ArmHealthChanged,
     ArmHeartbeat,
+    ArmRated,
     ArmRegistered,
     ArmRetired,
     BreakerState,
@@ -43,6 +44,7 @@ class ArmState:
         retired: True once it left for good.
         reason: Why the health is what it is.
         breaker: Whether its circuit breaker lets attempts through.
+        rated: Success rate by its results, 0.0 to 1.0; None: they have not spoken yet.
     """
 
     capability: ArmCapability
@@ -50,6 +52,12 @@ class ArmState:
     retired: bool = False
     reason: str = ""
     breaker: BreakerState = BreakerState.CLOSED
+    rated: float | None = None
+
+    @property
+    def success_rate(self) -> float:
+        """What its results say, or else its own prior, 0.0 to 1.0."""
+        return self.capability.success_rate if self.rated is None else self.rated
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +113,9 @@ def evolve_registry(
             breaker = registry.breakers.get(arm_id, WHOLE)
             if breaker.cause_offset == cause:  # it may have opened again since
                 return _with_breaker(registry, arm_id, half_open(breaker, at_ms, offset, reason), offset)
+        case ArmRated(arm_id=arm_id, success_rate=rate):
+            if arm_id in arms and 0.0 <= rate <= 1.0:
+                arms = {**arms, arm_id: replace(arms[arm_id], rated=rate)}
         case ArmHeartbeat() | ArmBreakerChanged():
             pass
         case SecurityPolicyPut() | SecurityPolicyWithdrawn() | TokenKeyAnnounced() | CapabilityRevoked():
@@ -121,9 +132,9 @@ def _registered(registry: Registry, capability: ArmCapability, offset: int, at_m
     breaker = breakers.get(arm_id, WHOLE)
     if known is not None and known.capability == capability and not known.retired:
         breaker = half_open(breaker, at_ms, offset, "its host registered it again")
+        state = ArmState(capability, breaker=breaker.state, rated=known.rated)
     else:
-        breaker = WHOLE
-    state = ArmState(capability, breaker=breaker.state)
+        breaker, state = WHOLE, ArmState(capability)
     return Registry(
         {**registry.arms, arm_id: state},
         offset + 1,

@@ -135,14 +135,12 @@ def explain(need: Requirement, registry: Registry) -> str:
 def _points(arm: ArmState, match: float) -> float:
     available = 1.0 if arm.health is Health.HEALTHY else 0.0
     cheap = 1 - arm.capability.cost_tier / 5
-    return round(
-        _MATCH * match + _AVAILABLE * available + _SUCCESS * arm.capability.success_rate + _CHEAP * cheap, 6
-    )
+    return round(_MATCH * match + _AVAILABLE * available + _SUCCESS * arm.success_rate + _CHEAP * cheap, 6)
 
 
 def _cost_order(arm: ArmState) -> tuple[int, bool, float, str]:
     capability = arm.capability
-    return capability.cost_tier, arm.health is not Health.HEALTHY, -capability.success_rate, capability.arm_id
+    return capability.cost_tier, arm.health is not Health.HEALTHY, -arm.success_rate, capability.arm_id
 
 
 def _weighted_order(arm: ArmState) -> tuple[float, int, str]:

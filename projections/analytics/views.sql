@@ -291,7 +291,7 @@ WITH work AS (
     FROM arm_heartbeat GROUP BY arm_id
 )
 SELECT coalesce(work.arm_id, beats.arm_id) AS arm_id, coalesce(attempts, 0) AS attempts,
-       coalesce(succeeded, 0) AS succeeded, succeeded / nullif(judged, 0) AS success_rate,
+       coalesce(succeeded, 0) AS succeeded, coalesce(judged, 0) AS judged, succeeded / nullif(judged, 0) AS success_rate,
        p50_ms, p95_ms, coalesce(tokens, 0) AS tokens, coalesce(cost_dollars, 0) AS cost_dollars,
        last_ended_at, last_heartbeat_at, coalesce(instances, 0) AS instances
 FROM work FULL JOIN beats ON beats.arm_id = work.arm_id;

@@ -12,6 +12,7 @@ from octolog.domain.arm import (
     ArmCapability,
     ArmEvent,
     ArmHealthChanged,
+    ArmRated,
     ArmRegistered,
     ArmRetired,
     BreakerState,
@@ -68,6 +69,12 @@ def breaker_changed(row: Mapping[str, Any]) -> ArmBreakerChanged:
     """A row of `arm_breaker_changed` as the fact it was."""
     state, before = BreakerState(row["state"]), BreakerState(row["before"])
     return ArmBreakerChanged(ArmId(row["arm_id"]), state, before, row["cause_offset"], row["reason"])
+
+
+def rated(row: Mapping[str, Any]) -> ArmRated:
+    """A row of `arm_rated` as the fact it was."""
+    figures = row["attempts"], row["success_rate"], row["p95_ms"], row["cost_micros"]
+    return ArmRated(ArmId(row["arm_id"]), *figures)
 
 
 def retired(row: Mapping[str, Any]) -> ArmRetired:

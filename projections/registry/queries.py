@@ -10,12 +10,14 @@ from typing import Any, Final
 from octolog.domain.arm import ArmCapability, ArmEvent, BreakerState, Health
 from octolog.domain.breaker import WHOLE
 from octolog.domain.errors import NotFound
+from octolog.domain.health import Record
 from octolog.domain.ids import ArmId
 from projections.duck import Store
 from projections.registry.fold import (
     breaker_changed,
     call_counted,
     health_changed,
+    rated,
     registered,
     registry,
     retired,
@@ -66,7 +68,10 @@ class ArmRow:
 
 def arms(store: Store) -> tuple[ArmRow, ...]:
     """Every arm, retired ones too, by id."""
-    stats = {row.pop("arm_id"): row for row in store.rows("SELECT * EXCLUDE (last_ended_at) FROM arm_stats")}
+    stats = {
+        row.pop("arm_id"): row
+        for row in store.rows("SELECT * EXCLUDE (last_ended_at, judged) FROM arm_stats")
+    }
     state = registry(_events(store))
     rows = []
     for arm_id, arm in sorted(state.arms.items()):
@@ -95,6 +100,19 @@ def arm(store: Store, arm_id: ArmId) -> ArmRow:
     raise NotFound(f"no arm {arm_id} was registered in the log as far as it was read")
 
 
+def records(store: Store) -> dict[ArmId, Record]:
+    """How the attempts of every arm went, those cancelled left out."""
+    found = store.rows(
+        "SELECT arm_id, judged, succeeded, p95_ms, cost_dollars FROM arm_stats WHERE judged > 0"
+    )
+    return {
+        ArmId(row["arm_id"]): Record(
+            row["judged"], row["succeeded"], int(row["p95_ms"] or 0), round(row["cost_dollars"] * 1_000_000)
+        )
+        for row in found
+    }
+
+
 _FACTS: Final[tuple[tuple[str, str, Callable[[dict[str, Any]], ArmEvent]], ...]] = (
     ("arm_registered", "*", registered),
     ("arm_health_changed", "*", health_changed),
@@ -105,6 +123,7 @@ _FACTS: Final[tuple[tuple[str, str, Callable[[dict[str, Any]], ArmEvent]], ...]]
         call_counted,
     ),
     ("arm_breaker_changed", "*", breaker_changed),
+    ("arm_rated", "*", rated),
 )
 
 

@@ -8,18 +8,21 @@ from typing import Any
 import pytest
 
 from octolog.domain import facts as f
-from octolog.domain.arm import ArmBreakerChanged, ArmCallCounted, BreakerState, Health
+from octolog.domain.arm import ArmBreakerChanged, ArmCallCounted, ArmRated, BreakerState, Health
 from octolog.domain.breaker import WHOLE, counts
 from octolog.domain.health import (
     SILENT_DEGRADED_MS,
     SILENT_UNAVAILABLE_MS,
     HealthWatch,
     HeartbeatWatch,
+    Record,
     Seen,
     answered,
+    rating,
     unanswered,
 )
 from octolog.domain.ids import ArmId, AttemptId, TaskId
+from octolog.domain.routing import Requirement, route, score
 from octolog.testing import ArmsTopic, capability, failure, submit, success
 from octolog.testing.shard_log import ShardLog
 
@@ -227,3 +230,31 @@ def test_while_nobody_listened_nobody_was_silent() -> None:
 def test_what_nothing_speaks_against_is_kept_nowhere() -> None:
     assert after(call(1), call(2, failed=False)).now.breakers == {}
     assert WHOLE.state is BreakerState.CLOSED
+
+
+# Results
+
+
+def test_results_speak_when_there_are_enough_and_they_say_something_new() -> None:
+    arm = capability("arm", success_rate=1.0)
+    assert rating(arm, 1.0, Record(9, 0)) is None
+    assert rating(arm, 1.0, Record(100, 99)) is None
+    said = rating(arm, 1.0, Record(10, 5, p95_ms=40, cost_micros=1_000))
+    assert said is not None
+    assert (said.success_rate, said.p95_ms, said.cost_micros) == (0.75, 40, 100)
+    assert rating(arm, said.success_rate, Record(10, 5)) is None
+
+
+def test_routing_goes_by_results_in_place_of_the_prior_until_the_arm_changes() -> None:
+    topic = ArmsTopic(capability("a"), capability("b"))
+    need = Requirement(None, (), None, "cost_first")
+    assert route(need, topic.now)[0].arm_id == "a"
+    topic.append(ArmRated(ArmId("a"), 20, 0.5, 10, 0))
+    assert route(need, topic.now)[0].arm_id == "b"
+    assert route(replace(need, policy="weighted"), topic.now)[1].score == score(
+        need, topic.now.arms[ArmId("a")]
+    )
+    topic.register(capability("a"))
+    assert route(need, topic.now)[0].arm_id == "b"
+    topic.register(capability("a", version="2"))
+    assert route(need, topic.now)[0].arm_id == "a"

@@ -9,6 +9,7 @@ from octolog.domain.arm import (
     ArmCallCounted,
     ArmEvent,
     ArmHealthChanged,
+    ArmRated,
     ArmRegistered,
     BreakerState,
     Health,
@@ -39,8 +40,9 @@ STORY: list[ArmEvent] = [
     *(call(number) for number in range(2, 7)),
     ArmBreakerChanged(ARM, BreakerState.OPEN, BreakerState.CLOSED, 6, "said aloud"),
     ArmBreakerChanged(ARM, BreakerState.HALF_OPEN, BreakerState.OPEN, 6, "its time is over"),
-    call(9, failed=False),
+    ArmRated(ARM, 20, 0.5, 40, 0),
     call(10, failed=False),
+    call(11, failed=False),
 ]
 
 

@@ -6,6 +6,8 @@ and the inputs are read again from their committed positions.
 
 Batches adapt by themselves: while one transaction commits, inputs arrive, and the next takes all of them. A
 lone record commits at once.
+
+One module because every way out of the loop (fenced, revoked, restored) changes the same few things.
 """
 
 from __future__ import annotations

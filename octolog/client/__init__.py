@@ -1,4 +1,7 @@
-"""The client: hands contracts and requests to the log, and hears what became of them."""
+"""The client: hands contracts and requests to the log, and hears what became of them.
+
+One module because it is one class, whose methods say what a program can ask of a log; the work is done beside it.
+"""
 
 from __future__ import annotations
 

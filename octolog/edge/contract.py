@@ -15,8 +15,8 @@ from octolog.domain.ids import ArmId, TaskId, is_task_id
 from octolog.domain.operators import Program
 from octolog.domain.rules import check_contract
 from octolog.domain.values import DEFAULT_RETRY, NO_LIMITS
-from octolog.edge.document import MAX_DOCUMENT_BYTES, parse_object, shown
-from octolog.edge.large import check_submission
+from octolog.edge.document import MAX_DOCUMENT_BYTES, check_size, parse_object, shown
+from octolog.edge.large import check_submission, has_large
 from octolog.edge.limits import BudgetEdge, Timeout, milliseconds
 from octolog.edge.model import Edge, RetryEdge, build, object_json
 from octolog.edge.operators import OperatorEdge, check_models, program_of
@@ -84,6 +84,8 @@ def parse_contract(
     contract = edge.contract(edge.program(templates, models))
     if edge.root_task_id is not None and not is_task_id(edge.root_task_id):
         raise InvalidContract("INVALID_TASK_ID", "root_task_id", f"{shown(edge.root_task_id)} is no task id")
+    if not isinstance(document, Mapping) and not has_large(contract):
+        check_size(len(document), "contract")
     check_submission(contract, max_context_bytes)
     root_id = None if edge.root_task_id is None else TaskId(edge.root_task_id)
     return Request(contract, root_id, minted=edge.task_id is None)

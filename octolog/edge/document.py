@@ -29,7 +29,7 @@ def read_bounded(source: BinaryIO, what: str, max_bytes: int = MAX_DOCUMENT_BYTE
         InvalidContract: TOO_LARGE.
     """
     data = source.read(max_bytes + 1)
-    _check_size(len(data), what, max_bytes, more=True)
+    check_size(len(data), what, max_bytes, more=True)
     return data
 
 
@@ -48,7 +48,7 @@ def parse_object(
     """
     text = document if isinstance(document, bytes | str) else _dump(document, what)
     data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
-    _check_size(len(data), what, max_bytes)
+    check_size(len(data), what, max_bytes)
     try:
         value = json.loads(data.decode("utf-8-sig", "surrogatepass"), object_pairs_hook=_unique)
     except UnicodeDecodeError as error:
@@ -99,7 +99,8 @@ def kind_of(value: object) -> str:
             return "an object"
 
 
-def _check_size(size: int, what: str, max_bytes: int, *, more: bool = False) -> None:
+def check_size(size: int, what: str, max_bytes: int = MAX_DOCUMENT_BYTES, *, more: bool = False) -> None:
+    """Raise InvalidContract (TOO_LARGE) for a document longer than `max_bytes`."""
     if size > max_bytes:
         has = f"more than {max_bytes}" if more else str(size)
         raise InvalidContract(

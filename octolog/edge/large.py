@@ -9,12 +9,17 @@ from octolog.domain.contract import Step, TaskContract
 from octolog.domain.errors import InvalidContract
 from octolog.domain.rules import check_contract
 
-__all__ = ["check_submission", "is_large"]
+__all__ = ["check_submission", "has_large", "is_large"]
 
 
 def is_large(context_json: str) -> bool:
     """Whether a context belongs in the blob store."""
     return len(context_json) > MAX_JSON_BYTES
+
+
+def has_large(contract: TaskContract) -> bool:
+    """Whether any of its contexts belongs in the blob store."""
+    return is_large(contract.context_json) or any(is_large(step.context_json) for step in contract.steps)
 
 
 def check_submission(contract: TaskContract, max_context_bytes: int = MAX_JSON_BYTES) -> None:

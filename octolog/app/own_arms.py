@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 from octolog.app.blobs import open_blobs
 from octolog.app.connection import Connection
 from octolog.app.crash import redact_crashes
-from octolog.domain.errors import SettingsError
+from octolog.domain.errors import NotFound, SettingsError
+from streams.topics import ARMS
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -88,7 +89,10 @@ def host(
     redact_crashes()
     _log_to_stderr()
     with Connection(settings) as connection:
-        connection.ensure_topics()
+        if ARMS not in connection.admin().topics():
+            raise NotFound(
+                f"{connection.bootstrap_servers} has no topics of octolog; `octolog up` or `octolog topics apply` makes them"
+            )
         for made in arms:
             connection.ensure_assignment_topic(made.arm_id)
         told = HostSettings(

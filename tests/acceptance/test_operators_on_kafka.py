@@ -22,15 +22,7 @@ from schemas.codec import RecordedFact
 from schemas.xml.reader import read_program
 from streams.topics import TASKS
 from tests.acceptance.evaluation import broken, said
-from tests.acceptance.test_behaviours_31_45 import (
-    CONTEXT,
-    FIVE,
-    ONE,
-    SQUARES,
-    THREE,
-    TWO_HALVES,
-    calculate,
-)
+from tests.acceptance.programs import CONTEXT, FIVE, ONE, SQUARES, THREE, TWO_HALVES, calculate
 from tests.chaos.engine import Answering, Facts, Processor, engine_settings, send
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("kafka_jars"), pytest.mark.timeout(300)]

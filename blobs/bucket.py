@@ -14,7 +14,7 @@ from functools import cached_property, wraps
 from hashlib import md5, sha256
 from typing import Any, BinaryIO, Final, ParamSpec, TypeVar
 
-import boto3
+from boto3.session import Session
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -237,7 +237,7 @@ class BucketShelf:
             response_checksum_validation="when_required",
             s3={"addressing_style": "path"} if self._endpoint else None,
         )
-        session = boto3.session.Session()
+        session = Session()
         try:
             return session.client("s3", endpoint_url=self._endpoint, region_name=self._region, config=config)
         except (BotoCoreError, ValueError) as error:

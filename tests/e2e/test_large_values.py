@@ -78,7 +78,7 @@ class Deadly(Blobs):
 
 def host_main(home: str, die: str = "") -> None:
     settings = load_settings(home=Path(home))
-    blobs = Blobs(open_shelf(str(settings.home / "blobs")), 32_000_000)
+    blobs = Blobs(open_shelf(str(settings.home / "blobs")), 12_000_000)
     if die:
         blobs = deadly = Deadly(blobs.shelf, blobs.max_bytes)
         deadly.mark = Path(die)
@@ -246,9 +246,10 @@ def test_an_arm_is_given_large_inputs_and_contexts_whole(settings: Settings) -> 
     assert told(settings, "blobs", "verify")["ok"] is True
 
 
+@pytest.mark.slow  # the rules themselves are in tests/unit/arms/test_large.py
 def test_what_is_missing_changed_or_too_large_fails_the_attempt_in_one_line(settings: Settings) -> None:
     missing = contract("weigh", text="consectetur " * 30_000)
-    large = contract("bulk", chars=40_000_000)
+    large = contract("bulk", chars=13_000_000)
     with Client(settings) as client:
         before = stored(settings)
         lost = client.submit(missing)
@@ -261,7 +262,7 @@ def test_what_is_missing_changed_or_too_large_fails_the_attempt_in_one_line(sett
             assert "is not in" in found.error
             found = client.wait(client.submit(large), 120)
     assert (found.status, found.code) == (FAILED, "BLOB_TOO_LARGE")
-    assert "at most 32000000 (OCTOLOG_BLOB_MAX_BYTES)" in str(found.error)
+    assert "at most 12000000 (OCTOLOG_BLOB_MAX_BYTES)" in str(found.error)
 
 
 def test_only_what_no_record_names_is_garbage(settings: Settings) -> None:

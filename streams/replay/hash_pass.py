@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
 from octolog.domain.audit import Checkpoint
-from octolog.ports import Positions, Progress
+from octolog.ports import LogReader, Positions, Progress
 from schemas.fact_bytes import FactSchemas
+from streams.kafka.segments import BrokenLog
 from streams.notary.witness import read_witness
 from streams.replay.hashes import HashCheck, HashReport
 from streams.replay.report import Difference
@@ -117,12 +118,19 @@ def _check(source: Source, shares: list[_Share], tell: Told) -> list[HashReport]
     schemas = FactSchemas(source.codec().ids)
     reports = []
     for number, end, checkpoints in shares:
-        place = TASKS, number
         check = HashCheck(number, schemas, checkpoints)
         with closing(source.reader()) as reader:
-            for batch in reader.read({place: 0}, until={place: end}) if end > 0 else ():
-                if not check.add(batch):
-                    break
-                tell(number, check.report.facts)
+            try:
+                _read_into(check, reader, end, tell)
+            except BrokenLog as broken:
+                check.break_off(broken.offset, broken.why)
         reports.append(check.finish(end))
     return reports
+
+
+def _read_into(check: HashCheck, reader: LogReader, end: int, tell: Told) -> None:
+    place = TASKS, check.partition
+    for batch in reader.read({place: 0}, until={place: end}) if end > 0 else ():
+        if not check.add(batch):
+            return
+        tell(check.partition, check.report.facts)

@@ -111,6 +111,11 @@ class HashCheck:
             record = records[wrong]
             self.report.difference = self._difference(record, None, "undecodable", unread)
 
+    def break_off(self, offset: int, why: str) -> None:
+        """What lies at `offset` cannot be read as records at all."""
+        if self.report.difference is None:
+            self.report.difference = Difference(TASKS, self.partition, offset, None, None, "damaged", why)
+
     def finish(self, end: int) -> HashReport:
         """After the last record before offset `end`: facts that a checkpoint saw must have come."""
         if self.report.difference is None:

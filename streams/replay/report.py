@@ -39,7 +39,7 @@ class Difference:
         tree: Root task id, where it is known.
         seq: The fact's number in its tree, where it is known.
         kind: `edited`, `undecodable`, `missing`, `repeated`, `moved`, `decided-differently`, `no-cause`,
-            `settlement`, `dead-letter`, `chain`, `checkpoint`.
+            `settlement`, `dead-letter`, `chain`, `checkpoint`, `damaged`.
         message: What is wrong, one line.
         fields: What was recorded and what was decided, field by field.
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -17,8 +19,10 @@ from deploy.kafka import EmbeddedKafka
 from octolog.app.audit import export_bundle
 from octolog.domain.arm import ArmRegistered
 from octolog.domain.assignment import AttemptAssignment
+from octolog.domain.audit import Checkpoint
 from octolog.domain.facts import AttemptEnded
 from octolog.domain.ids import TaskId
+from octolog.domain.proof.merkle import Peaks
 from octolog.domain.task.state import TreeStatus
 from octolog.domain.values import Limits, RetryPolicy
 from octolog.ports import Positions
@@ -26,6 +30,7 @@ from octolog.testing import call_intended, call_used, capability, failure, start
 from octolog.verifier.verify import summary, verify_bundle
 from schemas import catalog
 from schemas.codec import Codec
+from schemas.fact_bytes import FactSchemas
 from schemas.registry import TopicSchemaIds
 from streams.kafka.admin import KafkaAdmin, TopicSpec
 from streams.kafka.config import KafkaConfig
@@ -33,16 +38,20 @@ from streams.kafka.positions import committed
 from streams.kafka.publisher import KafkaPublisher
 from streams.kafka.reader import KafkaLogReader
 from streams.kafka.schema_topic import KafkaSchemaTopic
+from streams.kafka.segments import BrokenLog, FolderLogReader, FolderSource
 from streams.notary.keys import KeyRing
 from streams.notary.notary import Notary
 from streams.replay import KafkaSource, rebuild, state_at, verify, verify_hashes
+from streams.replay.hashes import HashCheck, HashReport
 from streams.runner import GROUP, TaskWorker, WorkerSettings
 from streams.topics import ARMS, ASSIGNMENTS, CONTRACTS, INPUTS, RESOURCES, RESULTS, TASKS
+from tests.replay.disk import EDITS, Segment
 
 pytestmark = pytest.mark.integration
 
 WINDOW, LEASE_MS = 8, 4_000
 TREES = 16
+DISK_EDITS = int(os.environ.get("OCTOLOG_TEST_EDITS", "1000"))
 TOPICS_FILE = Path(__file__).resolve().parents[2] / "deploy" / "topics.yaml"
 _PATIENCE_S = 60
 
@@ -55,6 +64,7 @@ class Node:
     codec: Codec
     publisher: KafkaPublisher
     state: Path
+    data: Path
 
     def worker(self) -> TaskWorker:
         settings = WorkerSettings("0", self.state, window=WINDOW, lease_ms=LEASE_MS, snapshot_facts=50)
@@ -73,7 +83,7 @@ def node(kafka_jars: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         ids = TopicSchemaIds(KafkaSchemaTopic(config))
         ids.register_all({name: catalog.schema_json(name) for name in catalog.TOP_LEVEL})
         with closing(KafkaPublisher(config)) as publisher:
-            node = Node(config, Codec(ids), publisher, tmp_path_factory.mktemp("state"))
+            node = Node(config, Codec(ids), publisher, tmp_path_factory.mktemp("state"), broker.data_dir)
             _work(node)
             yield node
     finally:
@@ -243,6 +253,83 @@ def test_a_notary_signs_the_log_and_bundles_of_it_verify_offline(node: Node, tmp
     again.run(lambda: True)
     assert again.checkpoints == 0, "it goes on where it stopped"
     assert verify(source).ok
+
+
+# On the broker's disk
+
+
+def test_the_brokers_files_alone_are_found_right_and_whole(node: Node) -> None:
+    report = verify(FolderSource(node.data), committed=committed(node.config, GROUP, INPUTS))
+    assert report.ok, report.to_json()
+    with closing(KafkaLogReader(node.config)) as reader:
+        ends = reader.ends([TASKS])
+        theirs = [one for batch in reader.read(dict.fromkeys(ends, 0), until=ends) for one in batch]
+    mine = [
+        one for batch in FolderLogReader(node.data).read(dict.fromkeys(ends, 0), until=ends) for one in batch
+    ]
+    assert sorted(mine) == sorted(theirs)
+    assert report.facts == len(theirs)
+
+
+def test_every_random_edit_of_the_brokers_files_is_found_at_its_place(node: Node, tmp_path: Path) -> None:
+    """Bits, whole batches, ends, offsets; with the old checksum and with one that fits."""
+    found = _edit_the_disk(node, tmp_path, DISK_EDITS)
+    assert sum(found.values()) == DISK_EDITS
+    assert set(found) == {edit.__name__ for edit in EDITS}
+
+
+def _edit_the_disk(node: Node, folder: Path, count: int) -> Counter[str]:
+    numbers = [
+        number
+        for number in range(4)
+        if any(path.stat().st_size for path in (node.data / f"{TASKS}-{number}").glob("*.log"))
+    ]
+    segments = {number: _segment(node, number) for number in numbers}
+    schemas, chance, found = FactSchemas(node.codec.ids), random.Random(count), Counter[str]()
+    seen = {number: _seen(node, number, schemas) for number in numbers}
+    for turn in range(count):
+        make = EDITS[turn % len(EDITS)]
+        number, other = chance.sample(numbers, 2)
+        edit = make(segments[number], segments[other], chance)
+        path = folder / f"{TASKS}-{number}"
+        path.mkdir(exist_ok=True)
+        (path / f"{0:020}.log").write_bytes(edit.data)
+        report = _hashes_of(folder, number, schemas, [seen[number]])
+        difference = report.difference
+        assert difference is not None, edit.name
+        assert edit.offset is None or difference.offset == edit.offset, (edit.name, edit.offset, difference)
+        found[make.__name__] += 1
+    return found
+
+
+def _segment(node: Node, number: int) -> Segment:
+    (path,) = (node.data / f"{TASKS}-{number}").glob("*.log")
+    return Segment(path.read_bytes())
+
+
+def _seen(node: Node, number: int, schemas: FactSchemas) -> Checkpoint:
+    """What a notary would have signed about a partition."""
+    peaks = Peaks()
+    place = TASKS, number
+    records = [one for batch in FolderLogReader(node.data).read({place: 0}) for one in batch]
+    peaks.add([(record.value or b"")[-32:] for record in records])
+    end = records[-1].offset + 1
+    seen = Checkpoint(TASKS, number, len(records), end, peaks.root(), b"", 0, "", b"")
+    assert _hashes_of(node.data, number, schemas, [seen]).difference is None
+    return seen
+
+
+def _hashes_of(data: Path, number: int, schemas: FactSchemas, seen: list[Checkpoint]) -> HashReport:
+    check = HashCheck(number, schemas, seen)
+    try:
+        for batch in FolderLogReader(data).read({(TASKS, number): 0}):
+            check.add(batch)
+    except BrokenLog as broken:
+        check.break_off(broken.offset, broken.why)
+    return check.finish(seen[0].end_offset)
+
+
+# What others write, last: it stays in the log
 
 
 def test_a_fact_written_by_another_hand_is_found(node: Node) -> None:

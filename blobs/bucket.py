@@ -164,15 +164,16 @@ class BucketShelf:
 
     def _write_parts(self, name: str, size_bytes: int, source: BinaryIO) -> None:
         key = {"Key": self._key(name)}
-        upload = self._begun(name) or self._ask("create_multipart_upload", **key)["UploadId"]
         try:
+            upload = self._begun(name) or self._ask("create_multipart_upload", **key)["UploadId"]
             parts = self._send(name, upload, source)
             self._ask("complete_multipart_upload", **key, UploadId=upload, MultipartUpload={"Parts": parts})
-        except BlobMissing:  # no such upload: whoever shared it was done first, or it was collected
-            if not self._has(name, size_bytes):
-                raise StoreUnavailable(
-                    f"blob store {self.url}: the upload of {name} was broken off; try again"
-                ) from None
+        except (BlobMissing, StoreUnavailable) as error:
+            # No such upload, in the words of this server: whoever shared it was done first, or it was collected.
+            source.seek(0)
+            if not self._is_there(name, size_bytes, source):
+                why = f"the upload of {name} was broken off ({error}); try again"
+                raise StoreUnavailable(f"blob store {self.url}: {why}") from error
 
     def _send(self, name: str, upload: str, source: BinaryIO) -> list[dict[str, Any]]:
         """Send the parts that are not there; all of them, as the server wants them named at the end."""
@@ -202,12 +203,6 @@ class BucketShelf:
     def _parts(self, name: str, upload: str) -> dict[int, dict[str, Any]]:
         pages = self._pages("list_parts", Key=self._key(name), UploadId=upload)
         return {part["PartNumber"]: part for page in pages for part in page.get("Parts", ())}
-
-    def _has(self, name: str, size_bytes: int) -> bool:
-        try:
-            return bool(self._ask("head_object", Key=self._key(name))["ContentLength"] == size_bytes)
-        except BlobMissing:
-            return False
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}{name[:2]}/{name}"

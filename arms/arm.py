@@ -183,7 +183,7 @@ def arm(  # noqa: PLR0913 -- one keyword per field of the registry's entry
     retry: RetryPolicy = DEFAULT_RETRY,
     config: HandlerConfig = UNBOUNDED,
     needs_model: bool = False,
-) -> Callable[[ArmFunction], Arm]:
+) -> Callable[[Callable[..., Any]], Arm]:
     """Make an arm of a sync or async function.
 
     Args:

@@ -90,8 +90,9 @@ def host(
     _log_to_stderr()
     with Connection(settings) as connection:
         if ARMS not in connection.admin().topics():
+            where = connection.bootstrap_servers
             raise NotFound(
-                f"{connection.bootstrap_servers} has no topics of octolog; `octolog up` or `octolog topics apply` makes them"
+                f"{where} has no topics of octolog; `octolog up` or `octolog topics apply` makes them"
             )
         for made in arms:
             connection.ensure_assignment_topic(made.arm_id)

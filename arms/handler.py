@@ -13,10 +13,10 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from arms.call import Meter, ModelCall, Used
-from arms.limits import UNBOUNDED, DeadlinePassed, HandlerConfig, LimitReached
+from arms.limits import UNBOUNDED, DeadlinePassed, EarlierRunUnknown, HandlerConfig, LimitReached
 from octolog.domain.assignment import AttemptAssignment
 from octolog.domain.errors import BudgetRefused
-from octolog.domain.reports import ContextRecalled, ModelCallIntended, ResourceUsed
+from octolog.domain.reports import CallUsage, ContextRecalled, ModelCallIntended, ResourceUsed
 from octolog.domain.values import NOTHING, Amounts
 
 __all__ = [
@@ -42,6 +42,8 @@ class Handler:
         config: Turns and context allowed.
         deadline_s: When the attempt's time is over, by `clock`; None: never.
         clock: Seconds, monotonic.
+        may_have_run: A process that died may have begun the attempt, and spent what nobody here knows: where its
+            allowance is limited it makes no call, and is tried anew with what is left.
     """
 
     def __init__(
@@ -52,16 +54,20 @@ class Handler:
         config: HandlerConfig = UNBOUNDED,
         deadline_s: float | None = None,
         clock: Callable[[], float] = time.monotonic,
+        may_have_run: bool = False,
     ) -> None:
         self.used = Used()
         self.known_tokens = 0
         self.warnings: list[str] = []
         self.last_model: str | None = None
+        self.calls: list[CallUsage] = []
         self.asked_model = ""
         self.config = config
         self._assignment, self._meter = assignment, meter
         self._deadline_s, self._clock = deadline_s, clock
-        self._calls_made = 0
+        self._may_have_run = may_have_run
+        # A number stands for one call in the ledger; those of an earlier run are taken.
+        self._calls_made = 1_000 * (1 + int(time.time()) % 900) if may_have_run else 0
         self._stopped: str | None = None
 
     @property
@@ -158,11 +164,13 @@ class Handler:
             # The announcement may be in the log; the call was not made.
             call.not_made()
             self._close(call)
+            self.calls.append(_usage(call))
             raise
         try:
             yield call
         finally:
             self._close(call)
+            self.calls.append(_usage(call))
 
     def add_context(self, tokens: int, model: str = "") -> None:
         """Take tokens into the conversation's context without a call.
@@ -176,6 +184,10 @@ class Handler:
 
     def _refuse(self, model: str, at_most: Amounts, context_tokens: int) -> None:
         self.check_time()
+        if self._may_have_run and any(self._budget(at_most)):
+            raise EarlierRunUnknown(
+                "a host died with this attempt; what it spent is charged, the rest is tried anew"
+            )
         for name, used, most, limit in self._budget(at_most):
             if used + most > limit:
                 raise BudgetRefused(
@@ -270,3 +282,11 @@ class Handler:
             if near and not any(text.startswith(f"{name}:") for text in self.warnings):
                 self.warnings.append(f"{name}: {used} of {limit} used")
                 self._meter.warned(self.warnings[-1])
+
+
+def _usage(call: ModelCall) -> CallUsage:
+    """What the attempt's result says again of a call."""
+    known = call.settlement
+    if known is None:
+        return CallUsage(call.number, call.model, call.at_most, is_known=False)
+    return CallUsage(call.number, call.model, known[0], is_known=True, price_version=known[3])

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from octolog.domain.assignment import AttemptAssignment
-from octolog.domain.errors import Refused
+from octolog.domain.errors import Refused, Unavailable
 from octolog.domain.values import TaskError, TaskErrorType
 
-__all__ = ["UNBOUNDED", "DeadlinePassed", "HandlerConfig", "LimitReached"]
+__all__ = ["UNBOUNDED", "DeadlinePassed", "EarlierRunUnknown", "HandlerConfig", "LimitReached"]
 
 # Context windows in tokens, as published with seed B.
 WINDOWS_TOKENS: Final = (
@@ -21,6 +21,10 @@ WINDOWS_TOKENS: Final = (
     ("gpt-3.5", 16_000),
 )
 UNKNOWN_WINDOW_TOKENS: Final = 100_000
+
+
+class EarlierRunUnknown(Unavailable):
+    """A process that died may have begun the attempt; with a limited allowance it is tried anew, as another attempt."""
 
 
 class DeadlinePassed(Refused):

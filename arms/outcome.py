@@ -18,7 +18,7 @@ from octolog.domain.assignment import AttemptAssignment
 from octolog.domain.bounds import MAX_JSON_BYTES
 from octolog.domain.errors import BlobTooLarge, BudgetRefused, InvalidContract, OctologError
 from octolog.domain.reports import ExecutionResult, Redaction, ResultStatus
-from octolog.domain.rules import MAX_PLANNED_STEPS, check_plan
+from octolog.domain.rules import MAX_CALLS_TOLD, MAX_PLANNED_STEPS, check_plan
 from octolog.domain.values import Provenance, TaskError, TaskErrorType
 from octolog.ports import BlobStore
 from octolog.safety import Gate, PiiMode, in_words, mode_under, screen
@@ -179,6 +179,7 @@ class Outcomes:
             subtask=answer.subtask,
             continuation_json=canonical_json(answer.continuation).decode(),
             question=answer.question,
+            calls=tuple(handler.calls[-MAX_CALLS_TOLD:]),
         )
 
     def of_error(
@@ -212,6 +213,7 @@ class Outcomes:
             error_code=code,
             retryable=retryable,
             task_error=_task_error(error),
+            calls=tuple(handler.calls[-MAX_CALLS_TOLD:]),
         )
         result = screen(result, gate, new_ids=False)
         _tell(assignment, gate)

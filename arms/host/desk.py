@@ -172,6 +172,7 @@ class Desk:
             AttemptMeter(assignment, self._outbox, held),
             config=self.arm.config.under(assignment),
             deadline_s=held.started_s + self._limit_ms(held) / 1000,
+            may_have_run=held.may_have_run,
         )
         outcomes = self._outcomes
         try:

@@ -65,6 +65,11 @@ class Held:
     signs: int = 0
     thread: Future[Any] | None = None
 
+    @property
+    def may_have_run(self) -> bool:
+        """Whether another host, or this one before it died, may have begun the attempt."""
+        return any(self.assignment.assigned_ms <= places.since_ms for places, _ in self.places)
+
     def acknowledge(self) -> None:
         """Let the offset pass: the result is in the log, or none is needed."""
         for places, offset in self.places:

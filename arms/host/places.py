@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 
 
@@ -10,9 +11,14 @@ class Places:
 
     Offsets need not be consecutive: the markers of transactions take some, and aborted records others. So the next
     offset to read is the first one not done, or the one after the last taken; a gap is never waited for.
+
+    Attributes:
+        since_ms: Since when this host reads the partition, by its own clock, milliseconds since the epoch: what was
+            assigned before may have been begun by another.
     """
 
     def __init__(self) -> None:
+        self.since_ms = time.time_ns() // 1_000_000
         self._open: deque[int] = deque()
         self._done: set[int] = set()
         self._next: int | None = None

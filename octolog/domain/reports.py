@@ -79,6 +79,26 @@ class Redaction:
 
 
 @dataclass(frozen=True, slots=True)
+class CallUsage:
+    """What one model call of an attempt used, as its result says it again: the resource events may lie unread.
+
+    Attributes:
+        call_number: The call's number in its attempt, from 1.
+        model: Model asked.
+        amounts: What it used; of a call whose outcome nobody knows, the most that it can have used.
+        is_known: False when nobody knows what it used.
+        price_version: Version of the prices.
+    """
+
+    schema_name: ClassVar[str] = "octolog.result.CallUsage"
+    call_number: int
+    model: str
+    amounts: Amounts
+    is_known: bool
+    price_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ExecutionResult:
     """An arm finished an attempt (seed A). The task's own outcome is decided later, by the processor.
 
@@ -104,6 +124,7 @@ class ExecutionResult:
         continuation_json: With `subtask`: what the arm wants to find again then, canonical JSON object.
         question: What a person must approve before the arm goes on; the task then gets another attempt.
         redactions: What was taken out of this result, by kind; the values are nowhere.
+        calls: Its model calls, the last 1,000.
     """
 
     schema_name: ClassVar[str] = "octolog.result.ExecutionResult"
@@ -128,6 +149,7 @@ class ExecutionResult:
     continuation_json: str = "{}"
     question: str = ""
     redactions: tuple[Redaction, ...] = ()
+    calls: tuple[CallUsage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,9 @@ MAX_METERED: Final = 2**40
 MAX_RECALLED_CHARS: Final = 16_384
 """Most that an attempt is given from memory, in characters."""
 
+MAX_CALLS_TOLD: Final = 1_000
+"""Model calls that a result says again."""
+
 MAX_ARM_NAME_CHARS: Final = 100
 MAX_DESCRIPTION_CHARS: Final = 500
 MAX_STEPS: Final = 1_000
@@ -259,6 +262,11 @@ def _check_result(result: ExecutionResult) -> None:
         raise InvalidContract(code, "provenance.arm_id", f"differs from arm_id {result.arm_id!r}")
     if _SHA256.fullmatch(result.provenance.command_hash) is None:
         raise InvalidContract(code, "provenance.command_hash", "is not 64 lowercase hex digits")
+    if len(result.calls) > MAX_CALLS_TOLD:
+        raise InvalidContract(code, "calls", f"{len(result.calls)} calls; at most {MAX_CALLS_TOLD}")
+    for index, call in enumerate(result.calls):
+        _amounts(f"calls[{index}].amounts", call.amounts)
+        check_between(f"calls[{index}].call_number", call.call_number, 1, 1_000_000, code)
     if len(result.question) > MAX_REASON_CHARS:
         raise InvalidContract(
             code, "question", f"{len(result.question)} characters; at most {MAX_REASON_CHARS}"

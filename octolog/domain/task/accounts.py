@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
-from octolog.domain.task.ledger import Account, Vector, add, bounds, subtract
+from octolog.domain.task.ledger import Account, Vector, add, subtract
 from octolog.domain.task.state import NEEDS_ATTEMPT, Node, Tree
 from octolog.domain.values import NO_LIMITS, Limits
+
+TIME: Final = 1
+"""Place of the time in a vector. Without tokens, money or calls an arm can still do what needs none."""
 
 
 def open_account(tree: Tree, node: Node) -> None:
@@ -27,12 +31,12 @@ def granted(tree: Tree, node: Node, allowance: Limits) -> Limits | None:
     return left
 
 
-def spent(tree: Tree, node: Node) -> tuple[Node, Account] | None:
-    """The nearest task at or above this one whose account has nothing left, and nothing to be released."""
+def out_of_time(tree: Tree, node: Node) -> Node | None:
+    """The nearest task at or above this one whose account has no time left, and none to be released."""
     for holder, account in _above(tree, node):
-        rows = zip(account.free(), bounds(account.limits), account.reserved, strict=True)
-        if any(limit and free is not None and free <= 0 and not held for free, limit, held in rows):
-            return holder, account
+        free = account.free()[TIME]
+        if free is not None and free <= 0 and not account.reserved[TIME]:
+            return holder
     return None
 
 

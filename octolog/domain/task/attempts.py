@@ -74,9 +74,9 @@ def on_assign(tree: Tree, command: AssignAttempt, at_ms: int) -> Iterator[f.Fact
     allowance = tree.ledger.grant(node.spec.want, tree.unassigned, lanes)
     if tree.accounts and allowance is not None:
         allowance = accounts.granted(tree, node, allowance)
-        spent = accounts.spent(tree, node)
-        if spent is not None:
-            message = f"the budget of {spent[0].task_id} is spent"
+        late = accounts.out_of_time(tree, node)
+        if late is not None:
+            message = f"{late.task_id} has no time left in its budget"
             category = Category.RESOURCE_EXHAUSTED
             yield from ending.fail(tree, node, "BUDGET_EXCEEDED", category, message, at_ms)
             return
@@ -178,6 +178,8 @@ def on_result(
             )
         return
     node = tree.nodes[attempt.task_id]
+    if result.calls:
+        yield from _told_again(attempt, result, at_ms)
     ended = _judged(tree, attempt, result, at_ms, registry)
     yield ended
     yield from ending.check_budget(tree, at_ms)
@@ -189,6 +191,27 @@ def on_result(
         yield from _after_success(tree, node, result, at_ms)
     if tree.flows:
         yield from replanning.if_stalled(tree, node.parent, at_ms)
+
+
+def _told_again(attempt: Attempt, result: ExecutionResult, at_ms: int) -> Iterator[f.Fact]:
+    """Enter what the attempt's own resource events say too, where they lie in the log and were not read yet."""
+    for call in result.calls:
+        if call.call_number in attempt.calls_seen or (
+            not call.is_known and call.call_number in attempt.intents
+        ):
+            continue
+        phase = f.UsagePhase.ACTUAL if call.is_known else f.UsagePhase.INTENDED
+        metered = Amounts(call.amounts.tokens, 0, call.amounts.cost_micros, call.amounts.calls)
+        yield f.UsageRecorded(
+            at_ms,
+            attempt.task_id,
+            attempt.attempt_id,
+            call.call_number,
+            phase,
+            call.model,
+            metered,
+            call.price_version,
+        )
 
 
 def _after_success(tree: Tree, node: Node, result: ExecutionResult, at_ms: int) -> Iterator[f.Fact]:

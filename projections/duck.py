@@ -7,6 +7,7 @@ write a file: three files would be three locks to hold and to lose. And a questi
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ Connection: TypeAlias = duckdb.DuckDBPyConnection
 StoreError: Final = duckdb.Error
 Interrupted: Final = duckdb.InterruptException
 FILE_NAME: Final = "knowledge.duckdb"
+_CLOSE_TRIES: Final = 100
+_CLOSE_PAUSE_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,14 @@ class Store:
             self._connection.rollback()
 
     def close(self) -> None:
-        """Fold the write-ahead log into the file and release it."""
+        """Fold the write-ahead log into the file and release it; waits a moment for calls that are just ending."""
+        for _ in range(_CLOSE_TRIES):
+            try:
+                self._connection.close()
+                return
+            except duckdb.OperationalError:  # another thread is inside it; DuckDB refuses instead of waiting
+                time.sleep(_CLOSE_PAUSE_S)
+        self._connection.interrupt()
         self._connection.close()
 
 

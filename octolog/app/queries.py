@@ -178,9 +178,14 @@ def open_queries(settings: Settings) -> Iterator[Queries]:
         raise NotFound(f"nothing is projected under {settings.home} yet; start a node with `octolog up`")
     store = Store.open(path, read_only=True)
     try:
-        yield Queries(_Local(store))
+        yield queries_of(store)
     finally:
         store.close()
+
+
+def queries_of(store: Any) -> Queries:
+    """The same questions to a `projections.duck.Store` that this process has open."""
+    return Queries(_Local(store))
 
 
 class _Remote:

@@ -28,6 +28,10 @@ class Format(StrEnum):
     JSON = "json"
     CSV = "csv"
     PARQUET = "parquet"
+    ARROW = "arrow"
+
+
+_BINARY = (Format.PARQUET, Format.ARROW)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -49,8 +53,8 @@ def query(
 ) -> None:
     """Ask the projections in SQL; `octolog tables` lists what there is."""
     form = Format.JSON if call.as_json else form
-    if form is Format.PARQUET and out is None and sys.stdout.isatty():
-        raise Refused("parquet is no text; add --out FILE or send it into a pipe")
+    if form in _BINARY and out is None and sys.stdout.isatty():
+        raise Refused(f"{form} is no text; add --out FILE or send it into a pipe")
     statement = sys.stdin.read() if sql == "-" else sql
     from octolog.app.queries import open_queries
 
@@ -79,7 +83,7 @@ def tables(call: Call) -> None:
 
 def _write(answer: Answer, form: Format, out: Path | None) -> None:
     if out is None:
-        binary, text = sys.stdout.buffer if form is Format.PARQUET else None, sys.stdout
+        binary, text = sys.stdout.buffer if form in _BINARY else None, sys.stdout
         _write_to(answer, form, binary, text)
         return
     try:
@@ -93,6 +97,8 @@ def _write_to(answer: Answer, form: Format, binary: BinaryIO | None, text: TextI
     match form:
         case Format.PARQUET:
             _write_parquet(answer, cast("BinaryIO", binary))
+        case Format.ARROW:
+            _write_arrow(answer, cast("BinaryIO", binary))
         case Format.JSON:
             document = {
                 "columns": answer.table.column_names,
@@ -115,6 +121,13 @@ def _write_parquet(answer: Answer, file: BinaryIO) -> None:
     sink = io.BytesIO()  # a pipe cannot seek
     pyarrow.parquet.write_table(answer.table, sink)
     file.write(sink.getvalue())
+
+
+def _write_arrow(answer: Answer, file: BinaryIO) -> None:
+    import pyarrow.ipc
+
+    with pyarrow.ipc.new_stream(file, answer.table.schema) as writer:
+        writer.write_table(answer.table)
 
 
 def _csv_cell(value: object) -> object:

@@ -271,6 +271,24 @@ SELECT root_task_id, task_id, attempt_id, arm_id, nullif(model, '') AS model,
        limits_timeout_ms AS timeout_ms, warnings, nullif(stopped_by, '') AS stopped_by, log_timestamp AS reported_at
 FROM handler_metrics;
 
+-- What was remembered and forgotten each day, and what was there at its end; a memory counts once, however often told.
+CREATE VIEW memory_growth AS
+WITH told AS (
+    SELECT CAST(min(log_timestamp) AS DATE) AS day, memory_entity_type AS entity_type, 1 AS recorded, 0 AS ended
+    FROM memory_recorded GROUP BY memory_memory_id, memory_entity_type
+    UNION ALL
+    SELECT CAST(min(gone.log_timestamp) AS DATE), any_value(known.memory_entity_type), 0, 1
+    FROM (SELECT memory_id, log_timestamp FROM memory_forgotten
+          UNION ALL SELECT memory_id, log_timestamp FROM memory_superseded) AS gone
+    JOIN memory_recorded AS known ON known.memory_memory_id = gone.memory_id
+    GROUP BY gone.memory_id
+), days AS (
+    SELECT day, entity_type, sum(recorded) AS recorded, sum(ended) AS ended FROM told GROUP BY day, entity_type
+)
+SELECT day, entity_type, CAST(recorded AS BIGINT) AS recorded, CAST(ended AS BIGINT) AS ended,
+       CAST(sum(recorded - ended) OVER (PARTITION BY entity_type ORDER BY day) AS BIGINT) AS held
+FROM days;
+
 CREATE VIEW dead_letters AS
 SELECT log_timestamp AS refused_at, log_offset AS dead_letter_offset, source_topic, source_partition, source_offset,
        source_timestamp AS source_at, consumer, error, reason, octet_length(value) AS size_bytes, key, value, headers_json

@@ -120,6 +120,7 @@ class Companion(Protocol):
     @property
     def alive(self) -> bool:
         """False: no heartbeat is sent for the arm."""
+        ...
 
     async def start(self, changed: Callable[[Health, Health, str], None]) -> None:
         """Begin; `changed` is called with the new health, the one before, and why."""
@@ -129,6 +130,7 @@ class Companion(Protocol):
 
     def status(self) -> Mapping[str, Any]:
         """What the host's health view says of it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -102,7 +102,7 @@ def test_nothing_is_overspent_at_any_level(
         for amounts in entered[attempt_id].values():
             sums = add(sums, amounts)
         assert (tokens, cost, calls) == (sums[0], sums[2], sums[3])
-        path = end.task_id
+        path = str(end.task_id)
         while path:
             charged[path] = add(charged[path], (tokens, 0, cost, calls))
             path = path.rpartition("/")[0]

@@ -137,7 +137,7 @@ def _plan_of(tree: Tree, node: Node) -> tuple[Node | None, list[Node]]:
 
 
 def _attempts_below(tree: Tree, top: Node) -> list[Attempt]:
-    found = []
+    found: list[Attempt] = []
     for attempt in tree.attempts.values():
         here: Node | None = tree.nodes.get(attempt.task_id)
         while here is not None and here is not top:

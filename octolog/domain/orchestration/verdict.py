@@ -43,9 +43,9 @@ def verdict_of(result: ExecutionResult) -> Verdict:
         found: Any = exactly(result.output)
     except ValueError as error:
         raise ValueError(f"a verdict is a JSON object: {error}") from None
-    if not isinstance(found, dict) or not isinstance(found.get("valid"), bool):
+    said = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+    if not isinstance(said.get("valid"), bool):
         raise ValueError("a verdict is a JSON object with `valid`, true or false")  # noqa: TRY004 -- of a document
-    said = cast("dict[str, Any]", found)
     passed, failed = _texts(said, "passed"), _texts(said, "failed")
     errors = _errors(said.get("issues", []))
     feedback = said.get("feedback") or "; ".join((*errors, *(f"not met: {each}" for each in failed)))
@@ -76,18 +76,19 @@ def _share(passed: tuple[str, ...], failed: tuple[str, ...]) -> float:
 
 
 def _texts(said: dict[str, Any], name: str) -> tuple[str, ...]:
-    found = said.get(name, [])
-    if not isinstance(found, list) or len(found) > MAX_CRITERIA:
+    items = _listed(said.get(name, []), f"`{name}` of a verdict is a list of at most {MAX_CRITERIA} texts")
+    if len(items) > MAX_CRITERIA or not all(map(_is_text, items)):
         raise ValueError(f"`{name}` of a verdict is a list of at most {MAX_CRITERIA} texts")
-    items: list[Any] = found
-    if not all(map(_is_text, items)):
-        raise ValueError(f"`{name}` of a verdict is a list of texts")
-    return tuple(map(whole, items))
+    return tuple(whole(str(item)) for item in items)
 
 
-def _errors(issues: Any) -> tuple[str, ...]:
-    if not isinstance(issues, list):
-        raise ValueError("`issues` of a verdict is a list of objects")  # noqa: TRY004 -- of a document
-    found = [issue for issue in issues if isinstance(issue, dict)]
-    told = [cast("dict[str, Any]", issue) for issue in found]
+def _errors(issues: object) -> tuple[str, ...]:
+    listed = _listed(issues, "`issues` of a verdict is a list of objects")
+    told = [cast("dict[str, object]", issue) for issue in listed if isinstance(issue, dict)]
     return tuple(whole(str(issue.get("message", ""))) for issue in told if issue.get("severity") == "error")
+
+
+def _listed(value: object, otherwise: str) -> list[object]:
+    if not isinstance(value, list):
+        raise ValueError(otherwise)  # noqa: TRY004 -- of a document
+    return cast("list[object]", value)

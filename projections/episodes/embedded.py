@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -84,6 +85,18 @@ class EmbeddedEpisodes:
         with self._transaction() as connection:
             rows = connection.execute("SELECT topic, part, next FROM positions").fetchall()
         return {(topic, partition): offset for topic, partition, offset in rows}
+
+    def canonical_digest(self) -> str:
+        """SHA-256 over every episode and position, hex: equal for two stores that hold the same."""
+        digest = sha256()
+        with self._transaction() as connection:
+            for query in (
+                "SELECT * FROM episodes ORDER BY arm_id, episode_id",
+                "SELECT * FROM positions ORDER BY topic, part",
+            ):
+                for row in connection.execute(query):
+                    digest.update(repr(row).encode())
+        return digest.hexdigest()
 
     def kept_since_ms(self) -> int:
         """The earliest moment that can be asked about."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Final
 
 from octolog.domain.errors import NotFound, Refused
@@ -14,6 +15,7 @@ from projections.memory.store import MemoryStore, Vectors
 from projections.memory.words import query_vector
 
 MAX_TOP_K: Final = 1_000
+_SCANNED: Final = 500
 _FETCH: Final = 2
 """Each search brings so many times what is asked for: a memory that both find late may come before one of either."""
 
@@ -76,6 +78,18 @@ def show(store: MemoryStore, memory_id: str) -> list[Point]:
     if not found:
         raise NotFound(f"no memory {memory_id[:64]} in the log as far as it was read")
     return found
+
+
+def canonical_digest(store: MemoryStore) -> str:
+    """SHA-256 over every point with its vectors, and the positions, hex: equal for two stores that hold the same."""
+    digest = sha256()
+    for batch in store.scan(_SCANNED):
+        for point, (dense, sparse) in batch:
+            said = point.point_id, sorted(point.payload().items()), list(dense)
+            words = sorted(zip(sparse.indices, sparse.values, strict=True))
+            digest.update(repr((said, words)).encode())
+    digest.update(repr(sorted(store.positions().items())).encode())
+    return digest.hexdigest()
 
 
 def document(point: Point) -> dict[str, Any]:

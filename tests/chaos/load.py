@@ -11,10 +11,18 @@ from typing import Any
 
 from octolog.app.connection import Connection
 from octolog.domain.contract import SubmitTask
+from octolog.domain.ids import ArmId, TaskId
+from octolog.domain.memory import (
+    EntityType,
+    EpisodicMemory,
+    MemoryForgotten,
+    MemoryRecorded,
+    SemanticMemory,
+)
 from octolog.domain.values import Limits, RetryPolicy
 from octolog.ports import LogRecord
 from octolog.testing import cancel, step, submit
-from streams.topics import CONTRACTS
+from streams.topics import CONTRACTS, EPISODES, MEMORY
 
 NOOP = ("noop",)
 PATIENT = RetryPolicy(max_attempts=50, base_ms=100, cap_ms=1_000)
@@ -69,6 +77,7 @@ def budgeted(root: str) -> SubmitTask:
 
 KINDS = {"atomic": atomic, "chain": chain, "parallel": parallel, "budgeted": budgeted}
 _WEIGHTS = (5, 2, 2, 1)
+_A_MEMORY = 3
 
 
 class Load(threading.Thread):
@@ -107,6 +116,8 @@ class Load(threading.Thread):
         command = KINDS[kind](f"{kind}-{number}")
         self._send(command, kind)
         self._recent.append(command)
+        if number % _A_MEMORY == 0:
+            self._remember(number)
         luck = self._rng.random()
         if luck < 0.05:
             self._repeat(self._rng.choice(self._recent))
@@ -114,6 +125,23 @@ class Load(threading.Thread):
             self._clash(self._rng.choice(self._recent))
         elif luck < 0.12:
             self._cancel(self._rng.choice(self._recent))
+
+    def _remember(self, number: int) -> None:
+        """A memory that takes the place of another, now and then of itself, and an episode of one hour."""
+        memory_id, arm = f"memory-{number % 7}", ArmId("noop")
+        memory = SemanticMemory(memory_id, EntityType.FACT, f"incident {number // 2} ended", arm, number, 0.9)
+        self._append(MEMORY, memory_id, MemoryRecorded(TaskId("t"), TaskId("t"), memory))
+        if number % 5 == 0:
+            self._append(MEMORY, memory_id, MemoryForgotten(memory_id, "no longer true", "chaos"))
+        episode = EpisodicMemory(f"episode-{number}", arm, TaskId("t"), ("saw",), ("did",), ("was",))
+        self._append(EPISODES, arm, episode)
+
+    def _append(self, topic: str, key: str, record: Any) -> None:
+        def done(outcome: LogRecord | Exception) -> None:
+            if isinstance(outcome, Exception):
+                self.sent.failed.append(f"{topic} {key}: {outcome}")
+
+        self._publisher.publish(topic, key, self._codec.encode(record), done=done)
 
     def _repeat(self, earlier: SubmitTask) -> None:
         self.sent.repeated.add(earlier.root_task_id)

@@ -36,6 +36,12 @@ from octolog.ports import LogReader, Positions
 from projections.analytics.queries import canonical_digest
 from projections.analytics.sink import AnalyticsProjection
 from projections.duck import FILE_NAME, Store
+from projections.episodes.embedded import EmbeddedEpisodes
+from projections.episodes.sink import EpisodeProjection
+from projections.memory.edge import EdgeCollections
+from projections.memory.embedding import HashingEmbedder
+from projections.memory.queries import canonical_digest as memory_digest
+from projections.memory.sink import MemoryProjection, open_collection, spec_of
 from streams.replay import Report
 from streams.topics import TASKS
 from tests.chaos.killing import Killer
@@ -70,7 +76,13 @@ pytestmark = [
 def settings() -> Iterator[Settings]:
     home = Path(mkdtemp(prefix="octolog-chaos-"))
     found = Settings(
-        home=home, bootstrap_servers=None, schema_registry_url=None, processors=2, partitions=4, arms="noop"
+        home=home,
+        bootstrap_servers=None,
+        schema_registry_url=None,
+        processors=2,
+        partitions=4,
+        arms="noop",
+        embedding_model="hashing",
     )
     try:
         yield found
@@ -231,6 +243,11 @@ def _check_projections(settings: Settings, connection: Connection) -> None:
         _digest(connection, settings.home / "rebuilt.duckdb"),
     ]
     assert digests[0] == digests[1], "the projections differ from a rebuild"
+    memories = [_memory_digest(connection, settings.home / folder) for folder in ("memory", "rebuilt-memory")]
+    assert memories[0] == memories[1], "the memories differ from a rebuild"
+    folders = [settings.home / "episodes", settings.home / "rebuilt-episodes"]
+    episodes = [_episodes_digest(connection, folder / "episodes.sqlite") for folder in folders]
+    assert episodes[0] == episodes[1], "the episodes differ from a rebuild"
 
 
 def _digest(connection: Connection, path: Path) -> str:
@@ -238,6 +255,21 @@ def _digest(connection: Connection, path: Path) -> str:
     with closing(projection):
         catch_up(projection, connection.reader())
         return canonical_digest(store)
+
+
+def _memory_digest(connection: Connection, folder: Path) -> str:
+    embedder = HashingEmbedder()
+    with closing(EdgeCollections(folder)) as collections:
+        store, _ = open_collection(collections, spec_of(embedder))
+        catch_up(MemoryProjection(store, embedder, connection.codec()), connection.reader())
+        assert store.count() > 0
+        return memory_digest(store)
+
+
+def _episodes_digest(connection: Connection, path: Path) -> str:
+    with closing(EmbeddedEpisodes(path)) as store:
+        catch_up(EpisodeProjection(store, connection.codec()), connection.reader())
+        return store.canonical_digest()
 
 
 def _clean(deaths: list[Death]) -> list[float]:

@@ -14,7 +14,7 @@ from projections.memory.conditions import AsOf, Where
 from projections.memory.edge import EdgeCollections
 from projections.memory.embedding import HashingEmbedder
 from projections.memory.point import OPEN, point_id
-from projections.memory.queries import search, show
+from projections.memory.queries import canonical_digest, search, show
 from projections.memory.sink import MemoryProjection, open_collection, spec_of
 from projections.memory.store import MemoryStore
 from schemas.codec import Codec
@@ -35,6 +35,24 @@ def apply(projection: MemoryProjection, topic: Topic) -> None:
 def contents(store: MemoryStore) -> list[tuple[object, ...]]:
     entries = [entry for batch in store.scan(100) for entry in batch]
     return sorted((e.point.point_id, e.point, tuple(e.vectors.dense), e.vectors.sparse) for e in entries)
+
+
+def test_the_digest_tells_what_is_stored_and_not_in_how_many_batches(
+    projection: MemoryProjection, topic: Topic, codec: Codec, tmp_path: Path
+) -> None:
+    for number in range(12):
+        topic.append(f"m-{number % 5}", remembered(f"m-{number % 5}", f"fact {number}"))
+    topic.append("m-1", MemoryForgotten("m-1", "wrong", "ada"))
+    apply(projection, topic)
+    others = EdgeCollections(tmp_path / "other")
+    store, _ = open_collection(others, spec_of(EMBEDDER))
+    again = MemoryProjection(store, EMBEDDER, codec)
+    for record in topic.records[:-1]:
+        again.apply([record], topic.after([record]))
+    assert canonical_digest(store) != canonical_digest(projection._store)
+    again.apply(topic.records[-1:], topic.after(topic.records[-1:]))
+    assert canonical_digest(store) == canonical_digest(projection._store)
+    others.close()
 
 
 def test_29_the_same_memory_replayed_twice_is_one_point(projection: MemoryProjection, topic: Topic) -> None:

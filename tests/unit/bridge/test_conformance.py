@@ -10,15 +10,21 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from arms.bridge import BridgeSettings
+from arms.bridge import BridgeSettings, health
 from arms.bridge.conformance import CHECKS, Checked, Verdict, check_service
 from octolog.cli.application import build
 from tests.unit.bridge.services import Behaviour, Service, drop, error, example, raw, serving, success
 
 
+@pytest.fixture(autouse=True)
+def busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A health that takes 3 s says how busy this machine is, and nothing of the service."""
+    monkeypatch.setattr(health, "SLOW_S", 60.0)
+
+
 def made(service: Service, **more: Any) -> dict[str, Checked]:
-    settings = BridgeSettings(service.url, health_timeout_s=5.0)
-    return {one.check: one for one in check_service(settings, timeout_s=5.0, **more)}
+    settings = BridgeSettings(service.url, health_timeout_s=60.0)
+    return {one.check: one for one in check_service(settings, timeout_s=60.0, **more)}
 
 
 def failed(found: dict[str, Checked]) -> set[str]:

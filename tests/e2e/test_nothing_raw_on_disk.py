@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import duckdb
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 from typer.testing import CliRunner
 
 from octolog.app.connection import Connection
@@ -111,6 +111,7 @@ def use(node: Node, folder: Path) -> None:
     with Client(node.settings.model_copy(update={"pii": "off"})) as client:
         client.wait(client.submit({"goal": f"Write to {LET_THROUGH}", "assigned_arm": "guardian"}), 120)
     under_a_policy(node)
+    by_other_ways(node, raw)
     node.run("query", "SELECT count(*) FROM contract_submit_task")
 
 
@@ -139,6 +140,39 @@ def under_a_policy(node: Node) -> None:
     assert not verified.get("problems"), verified
 
 
+def by_other_ways(node: Node, raw: str) -> None:
+    """Through memory, the registry, templates and the blob store."""
+    with Client(node.settings) as client:
+        known = client.remember(
+            f"The customer of {raw}",
+            entity_type="fact",
+            source="guardian",
+            task_id="waits",
+            confidence=0.9,
+            validated=True,
+            metadata={"contact": GIVEN["email"]},
+        )
+        assert client.forget_memory(known.memory_id, reason=f"asked by {GIVEN['email']}").redacted == {
+            "email": 1
+        }
+        arm = {
+            "arm_id": "clerk",
+            "name": "Clerk",
+            "description": raw,
+            "capabilities": ["filing"],
+            "cost_tier": 1,
+        }
+        assert client.register_arm(arm).redacted["ssn"] == 1
+        client.retire_arm("clerk", reason=raw)
+        large = {
+            "goal": "Check the text",
+            "context": {"text": raw, "fill": "x" * 300_000},
+            "assigned_arm": "guardian",
+        }
+        outcome = client.wait(client.submit(large), 120)
+        assert "[REDACTED_EMAIL]" in json.dumps(outcome.result)
+
+
 def raw_forms() -> list[str]:
     """Every value, and every number without what separates its digits."""
     values = [*GIVEN.values(), *IN_FILE.values()]
@@ -152,35 +186,28 @@ def leaks(where: str, content: bytes) -> list[str]:
 def records_of(settings: Settings) -> Iterator[tuple[str, bytes]]:
     """Every record of every topic, decompressed by the client: key, value and headers."""
     with Connection(settings) as connection:
-        consumer = Consumer({**connection.kafka.consumer("scan"), "isolation.level": "read_uncommitted"})
+        asked = {"isolation.level": "read_uncommitted", "enable.partition.eof": True}
+        consumer = Consumer({**connection.kafka.consumer("scan"), **asked})
     try:
-        for name, topic in consumer.list_topics(timeout=30).topics.items():
-            for number in topic.partitions:
-                place = TopicPartition(name, number)
-                low, high = consumer.get_watermark_offsets(place, timeout=30)
-                consumer.assign([TopicPartition(name, number, low)])
-                yield from _partition(consumer, name, place, high)
+        topics = consumer.list_topics(timeout=30).topics.items()
+        places = [TopicPartition(name, number, 0) for name, topic in topics for number in topic.partitions]
+        consumer.assign(places)
+        open_ones = {(place.topic, place.partition) for place in places}
+        while open_ones:
+            message = consumer.poll(60)
+            assert message is not None, f"not read to their ends: {sorted(open_ones)}"
+            error = message.error()
+            if error is not None:
+                assert error.code() == KafkaError._PARTITION_EOF, error
+                open_ones.discard((message.topic() or "", message.partition() or 0))
+                continue
+            headers = repr(message.headers()).encode()
+            yield (
+                f"{message.topic()}/{message.partition()}@{message.offset()}",
+                b" ".join((message.key() or b"", message.value() or b"", headers)),
+            )
     finally:
         consumer.close()
-
-
-def _partition(
-    consumer: Consumer, name: str, place: TopicPartition, high: int
-) -> Iterator[tuple[str, bytes]]:
-    while True:
-        message = consumer.poll(2.0)
-        if message is None:
-            position = consumer.position([place])[0].offset
-            if position >= high or position < 0:
-                return
-            continue
-        headers = repr(message.headers()).encode()
-        yield (
-            f"{name}/{place.partition}@{message.offset()}",
-            b" ".join((message.key() or b"", message.value() or b"", headers)),
-        )
-        if (message.offset() or 0) + 1 >= high:
-            return
 
 
 def test_behaviour_25_no_record_of_any_topic_holds_a_raw_value(used: Node) -> None:

@@ -278,8 +278,9 @@ def test_model_calls_are_announced_and_settled_in_the_log_and_a_refused_one_is_n
     driver: Driver, start: Callable[..., HostProcess]
 ) -> None:
     start()
-    rich = driver.assignment("metered")
-    poor = driver.assignment("metered", allowance=Limits(max_llm_calls=1))
+    joined_ms = int(time.time() * 1000) + 600_000  # what was assigned before a host joined may have spent already
+    rich = driver.assignment("metered", assigned_ms=joined_ms)
+    poor = driver.assignment("metered", assigned_ms=joined_ms, allowance=Limits(max_llm_calls=1))
     driver.write(rich, poor)
     driver.until(lambda: len(driver.results()) == 2 and len(driver.of(ModelCallIntended)) == 3)
     driver.until(lambda: len(driver.of(ResourceUsed)) == 2)

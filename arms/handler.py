@@ -7,13 +7,14 @@ is unknown stays charged with the most it can have used.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from arms.call import Meter, ModelCall, Used
-from arms.limits import UNBOUNDED, DeadlinePassed, EarlierRunUnknown, HandlerConfig, LimitReached
+from arms.call import EarlierRun, Meter, ModelCall, Used
+from arms.limits import UNBOUNDED, DeadlinePassed, HandlerConfig, LimitReached
 from octolog.domain.assignment import AttemptAssignment
 from octolog.domain.errors import BudgetRefused
 from octolog.domain.reports import CallUsage, ContextRecalled, ModelCallIntended, ResourceUsed
@@ -42,8 +43,8 @@ class Handler:
         config: Turns and context allowed.
         deadline_s: When the attempt's time is over, by `clock`; None: never.
         clock: Seconds, monotonic.
-        may_have_run: A process that died may have begun the attempt, and spent what nobody here knows: where its
-            allowance is limited it makes no call, and is tried anew with what is left.
+        earlier: Tells what a process that died spent on the attempt; asked once, before the first call. None: nobody
+            can have begun it.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Handler:
         config: HandlerConfig = UNBOUNDED,
         deadline_s: float | None = None,
         clock: Callable[[], float] = time.monotonic,
-        may_have_run: bool = False,
+        earlier: Callable[[], Awaitable[EarlierRun]] | None = None,
     ) -> None:
         self.used = Used()
         self.known_tokens = 0
@@ -65,9 +66,8 @@ class Handler:
         self.config = config
         self._assignment, self._meter = assignment, meter
         self._deadline_s, self._clock = deadline_s, clock
-        self._may_have_run = may_have_run
-        # A number stands for one call in the ledger; those of an earlier run are taken.
-        self._calls_made = 1_000 * (1 + int(time.time()) % 900) if may_have_run else 0
+        self._earlier, self._asking = earlier, asyncio.Lock()
+        self._calls_made = 0
         self._stopped: str | None = None
 
     @property
@@ -147,9 +147,12 @@ class Handler:
             BudgetRefused: It could pass the attempt's allowance.
             LimitReached: Turns or context are used up.
             DeadlinePassed: The time is over, or the attempt was revoked.
+            EarlierRunUnknown: What an earlier run of the attempt spent could not be read.
         """
         self.asked_model = model
         at_most = Amounts(at_most.tokens, at_most.time_ms, at_most.cost_micros, max(1, at_most.calls))
+        if self._earlier is not None:
+            await self._go_on()
         self._refuse(model, at_most, context_tokens)
         call = self._open(model, at_most, context_tokens, max_output_tokens)
         work = self._assignment
@@ -182,12 +185,19 @@ class Handler:
         self._grow(tokens)
         self._warn(model)
 
+    async def _go_on(self) -> None:
+        """Count what an earlier run spent; a number stands for one call in the ledger, so its numbers are taken."""
+        async with self._asking:
+            if self._earlier is None:
+                return
+            run = await self._earlier()
+            self._earlier = None
+            self._calls_made = run.last_call
+            for amounts in run.calls:
+                self._charge(amounts, 1)
+
     def _refuse(self, model: str, at_most: Amounts, context_tokens: int) -> None:
         self.check_time()
-        if self._may_have_run and any(self._budget(at_most)):
-            raise EarlierRunUnknown(
-                "a host died with this attempt; what it spent is charged, the rest is tried anew"
-            )
         for name, used, most, limit in self._budget(at_most):
             if used + most > limit:
                 raise BudgetRefused(

@@ -24,7 +24,7 @@ UNKNOWN_WINDOW_TOKENS: Final = 100_000
 
 
 class EarlierRunUnknown(Unavailable):
-    """A process that died may have begun the attempt; with a limited allowance it is tried anew, as another attempt."""
+    """What a process that died spent on the attempt could not be read; it is tried anew, as another attempt."""
 
 
 class DeadlinePassed(Refused):

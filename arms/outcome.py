@@ -75,10 +75,13 @@ class Outcomes:
         pii: What becomes of personal data and secrets: redacted, a failure of the attempt (reject), or let through;
             a task's security policy can be stricter.
         blobs: Where an output goes that is too large for a record; None: such an output is a failure.
+
+    Attributes:
+        blobs: The same.
     """
 
     def __init__(self, arm: Arm, pii: PiiMode = PiiMode.REDACT, blobs: BlobStore | None = None) -> None:
-        self._arm, self._pii, self._blobs = arm, pii, blobs
+        self._arm, self._pii, self.blobs = arm, pii, blobs
         self._command_hash = self._hash_of(arm.command)
 
     def of(
@@ -93,7 +96,7 @@ class Outcomes:
         gate = Gate(mode_under(self._pii, assignment.policy))
         try:
             output = canonical_json(answer.output)
-            if len(output) > MAX_JSON_BYTES and self._blobs is not None:
+            if len(output) > MAX_JSON_BYTES and self.blobs is not None:
                 raise LargeOutput
             output = gate.json("output", output.decode()).encode()
             _check(assignment, answer, output)
@@ -113,7 +116,7 @@ class Outcomes:
         the next try finds the blob by its content.
         """
         answer = value if isinstance(value, Answer) else Answer(value)
-        gate, blobs = Gate(mode_under(self._pii, assignment.policy)), self._blobs
+        gate, blobs = Gate(mode_under(self._pii, assignment.policy)), self.blobs
         assert blobs is not None, "`of` says when"  # noqa: S101
         try:
             output = canonical_json(answer.output)

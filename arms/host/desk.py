@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from heapq import heappop, heappush
 from time import monotonic, time_ns
 from typing import Any, Final
@@ -13,6 +14,7 @@ from typing import Any, Final
 from arms import topics
 from arms.arm import Arm, Fail
 from arms.handler import DeadlinePassed, Handler
+from arms.host.earlier import EarlierRuns
 from arms.host.guard import Guard
 from arms.host.held import Held, Kept, Phase, Place
 from arms.host.meter import AttemptMeter
@@ -26,8 +28,6 @@ from arms.work import Work
 from octolog.domain.assignment import AttemptAssignment, AttemptRevoked
 from octolog.domain.errors import OctologError
 from octolog.domain.reports import ExecutionResult
-from octolog.ports import BlobStore
-from octolog.safety import PiiMode
 
 __all__ = ["Desk"]
 
@@ -43,8 +43,8 @@ class Desk:
         pool: Threads for a sync function.
         model: The model configured, if any.
         on_start: Called with an attempt when it begins.
-        pii: What becomes of personal data and secrets in what it reports.
-        blobs: Where large values lie; None: they are neither read nor written.
+        earlier: Knows what others spent on attempts before.
+        outcomes: Makes its results.
         guard: Judges capability tokens; None: nobody does.
     """
 
@@ -55,17 +55,17 @@ class Desk:
         pool: ThreadPoolExecutor,
         model: Model | None,
         on_start: Callable[[Desk, Held], None],
-        pii: PiiMode = PiiMode.REDACT,
-        blobs: BlobStore | None = None,
+        earlier: EarlierRuns,
+        outcomes: Outcomes,
         guard: Guard | None = None,
     ) -> None:
         self.arm = arm
         self.held: dict[str, Held] = {}
         self.running = 0
         self._outbox, self._pool, self._model, self._on_start = outbox, pool, model, on_start
-        self._outcomes, self._blobs = Outcomes(arm, pii, blobs), blobs
+        self._outcomes, self._blobs = outcomes, outcomes.blobs
         self._kept = Kept()
-        self._guard = guard
+        self._guard, self._earlier = guard, earlier
         self._queue: list[tuple[int, int, int, Held]] = []
         self._taken = 0
         self._loop = asyncio.get_running_loop()
@@ -172,7 +172,7 @@ class Desk:
             AttemptMeter(assignment, self._outbox, held),
             config=self.arm.config.under(assignment),
             deadline_s=held.started_s + self._limit_ms(held) / 1000,
-            may_have_run=held.may_have_run,
+            earlier=partial(self._earlier.of, held) if held.may_have_run else None,
         )
         outcomes = self._outcomes
         try:

@@ -18,6 +18,7 @@ from faust.web import Request, Response, View
 from arms import topics
 from arms.arm import Arm, Fail
 from arms.host.desk import Desk
+from arms.host.earlier import EarlierRuns
 from arms.host.guard import Guard
 from arms.host.intake import Intake, make_topics
 from arms.host.outbox import Outbox
@@ -26,6 +27,7 @@ from arms.host.settings import HostSettings
 from arms.host.signs import Signs
 from arms.host.warm import warm
 from arms.model import Model
+from arms.outcome import Outcomes
 from octolog.domain.arm import ArmHealthChanged, ArmHeartbeat, ArmRegistered, Health
 from octolog.domain.assignment import AttemptAssignment, AttemptRevoked
 from octolog.domain.errors import BrokerUnavailable, ContractError, SettingsError
@@ -163,6 +165,7 @@ class _Host(faust.Service):
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="arm")
         self._outbox = Outbox(publisher, codec, self.loop)
         self._signs = Signs(self._outbox, settings.instance_id, settings.grace_ms / 1000)
+        self._earlier = EarlierRuns(settings, codec)
         self._guard = Guard(settings, codec, self._on_tokens_revoked)
         self._intake: Intake | None = None
 
@@ -188,8 +191,8 @@ class _Host(faust.Service):
                 self._pool,
                 self._model,
                 self._signs.began,
-                self._settings.pii,
-                self._blobs,
+                self._earlier,
+                Outcomes(arm, self._settings.pii, self._blobs),
                 self._guard,
             )
         names = [f"{topics.ASSIGNMENTS_PREFIX}{arm_id}" for arm_id in self._desks]

@@ -184,6 +184,14 @@ class Driver:
             self.producer.produce(topic, self.codec.encode(command), command.attempt_id.encode(), partition)
         self.producer.commit_transaction(20)
 
+    def announce(self, work: AttemptAssignment, number: int, at_most: Amounts) -> None:
+        """Write what a host writes before a model call."""
+        about = work.root_task_id, work.task_id, work.attempt_id, work.arm_id
+        intent = ModelCallIntended(*about, number, "m", at_most)
+        self.producer.begin_transaction()
+        self.producer.produce("octolog.resources", self.codec.encode(intent), work.root_task_id.encode())
+        self.producer.commit_transaction(20)
+
     def abort(self, *commands: AttemptAssignment) -> None:
         self.producer.begin_transaction()
         for command in commands:
@@ -278,9 +286,8 @@ def test_model_calls_are_announced_and_settled_in_the_log_and_a_refused_one_is_n
     driver: Driver, start: Callable[..., HostProcess]
 ) -> None:
     start()
-    joined_ms = int(time.time() * 1000) + 600_000  # what was assigned before a host joined may have spent already
-    rich = driver.assignment("metered", assigned_ms=joined_ms)
-    poor = driver.assignment("metered", assigned_ms=joined_ms, allowance=Limits(max_llm_calls=1))
+    rich = driver.assignment("metered")
+    poor = driver.assignment("metered", allowance=Limits(max_llm_calls=1))
     driver.write(rich, poor)
     driver.until(lambda: len(driver.results()) == 2 and len(driver.of(ModelCallIntended)) == 3)
     driver.until(lambda: len(driver.of(ResourceUsed)) == 2)
@@ -300,6 +307,29 @@ def test_model_calls_are_announced_and_settled_in_the_log_and_a_refused_one_is_n
     driver.until(lambda: len(driver.of(HandlerMetrics)) == 2)
     told = {r.attempt_id: (r.metrics.turns_used, r.model, r.stopped_by) for r in driver.of(HandlerMetrics)}
     assert told == {rich.attempt_id: (2, "m", ""), poor.attempt_id: (1, "m", "budget")}
+
+
+def test_calls_of_a_run_that_died_count_against_the_allowance_of_the_next_run(
+    driver: Driver, start: Callable[..., HostProcess]
+) -> None:
+    begun = driver.assignment("metered", allowance=Limits(max_llm_calls=2))
+    spent = driver.assignment("metered", allowance=Limits(max_tokens=25))
+    driver.announce(begun, 1, Amounts(tokens=10, calls=1))
+    driver.announce(spent, 1, Amounts(tokens=10, calls=1))
+    driver.announce(spent, 2, Amounts(tokens=10, calls=1))
+    driver.write(begun, spent)
+    start()
+    driver.until(lambda: len(driver.results()) == 2)
+    codes = {r.attempt_id: r.error_code for r in driver.results()}
+    assert codes == dict.fromkeys([begun.attempt_id, spent.attempt_id], "BUDGET_EXCEEDED")
+    driver.until(lambda: len(driver.of(ResourceUsed)) == 1)
+    made = [(r.attempt_id, r.call_number) for r in driver.of(ModelCallIntended)]
+    assert sorted(made) == [
+        (begun.attempt_id, 1),
+        (begun.attempt_id, 2),
+        (spent.attempt_id, 1),
+        (spent.attempt_id, 2),
+    ]
 
 
 @pytest.mark.slow

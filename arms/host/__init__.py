@@ -7,7 +7,7 @@ assignment is acknowledged when its result is in the log, never past one that is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from arms.host.settings import HostSettings
@@ -29,11 +29,13 @@ def run_host(
     *,
     model: Model | None = None,
     blobs: BlobStore | None = None,
+    on_registered: Callable[[], None] | None = None,
 ) -> None:
     """Host arms in this process until SIGTERM or SIGINT; then end within about 3 s.
 
     The publisher stays open: whoever made it closes it. Without `blobs`, values that are too large for a record are
-    neither read nor written, and an attempt that needs them fails.
+    neither read nor written, and an attempt that needs them fails. `on_registered` is called on the host's loop, once
+    all arms take work and their registrations are on their way to the log.
 
     Raises:
         SettingsError: There is no arm, none that can do without a model where none is set, or two have the same id.
@@ -41,4 +43,4 @@ def run_host(
     """
     from arms.host.worker import serve  # Faust takes most of a second to import
 
-    serve(settings, arms, publisher, codec, model, blobs)
+    serve(settings, arms, publisher, codec, model, blobs, on_registered)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
@@ -86,6 +86,7 @@ def serve(
     codec: Codec,
     model: Model | None,
     blobs: BlobStore | None = None,
+    on_registered: Callable[[], None] | None = None,
 ) -> None:
     """Host arms until a signal; see `arms.host.run_host`."""
     if model is None:
@@ -111,6 +112,7 @@ def serve(
             worker_redirect_stdouts=False,
         )
         host = _Host(settings, arms, publisher, codec, model, blobs, loop=loop, beacon=app.beacon)
+        host.on_registered = on_registered
         app.service(host)  # type: ignore[arg-type]  # Faust takes instances too
         _add_health_view(app, host)
         worker = _Worker(app, loop=loop, quiet=True, redirect_stdouts=False)
@@ -159,6 +161,7 @@ class _Host(faust.Service):
     ) -> None:
         super().__init__(**kwargs)
         self.failure: BrokerUnavailable | None = None
+        self.on_registered: Callable[[], None] | None = None
         self._settings, self._arms, self._model, self._blobs = settings, arms, model, blobs
         self._publisher, self._codec = publisher, codec
         self._desks: dict[str, Desk] = {}
@@ -204,6 +207,8 @@ class _Host(faust.Service):
             self._say(arm.arm_id, ArmRegistered(arm.capability, self._settings.instance_id), "registered")
             if arm.companion is not None:
                 await arm.companion.start(partial(self._on_health, arm.arm_id))
+        if self.on_registered is not None:
+            self.on_registered()
 
     async def on_stop(self) -> None:
         tasks = [task for desk in self._desks.values() for task in desk.close()]

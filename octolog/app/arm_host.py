@@ -44,8 +44,10 @@ def run_arms(settings: Settings, name: str, state: StateFile) -> None:
         publisher = connection.publisher(background=True)
         for arm in arms:
             connection.ensure_assignment_topic(arm.arm_id)
-        threading.Thread(target=_report, args=(state, arms), daemon=True).start()
-        run_host(host, arms, publisher, connection.codec(), model=asked, blobs=open_blobs(settings))
+        registered = threading.Event()
+        threading.Thread(target=_report, args=(state, arms, registered), daemon=True).start()
+        codec, blobs = connection.codec(), open_blobs(settings)
+        run_host(host, arms, publisher, codec, model=asked, blobs=blobs, on_registered=registered.set)
 
 
 def model(settings: Settings) -> Model | None:
@@ -57,7 +59,7 @@ def model(settings: Settings) -> Model | None:
         if settings.llm_api_key
         else os.environ.get("OCTOLOG_LLM_API_KEY")
     )
-    return model_from(settings.llm_base_url, settings.llm_model, key)
+    return model_from(settings.llm_base_url, settings.llm_model, key, settings.prices)
 
 
 def chosen(names: str) -> Sequence[Arm]:
@@ -76,8 +78,10 @@ def chosen(names: str) -> Sequence[Arm]:
     return found
 
 
-def _report(state: StateFile, arms: Sequence[Arm]) -> None:
+def _report(state: StateFile, arms: Sequence[Arm], registered: threading.Event) -> None:
+    """Ready is who can be given work: before, a node that says so would list no arm."""
     ids = ", ".join(arm.arm_id for arm in arms)
+    registered.wait()
     while True:
         state.write(state="ready", kind="arms", detail=ids)
         time.sleep(_REPORT_S)

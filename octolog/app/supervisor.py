@@ -23,7 +23,7 @@ from octolog.domain.errors import OctologError, Unavailable
 Stage = Callable[[str, int, int], None]
 """Told of progress: the stage in words, what is done, what there is in all (0: unknown)."""
 
-_READY_S: Final = 60.0
+_READY_S: Final = 120.0
 _STOP_S: Final = 6.0
 _WATCH_S: Final = 0.1
 _BACKOFF_S: Final = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -109,8 +110,21 @@ def keys(call: Call) -> None:
         for said in keys_of(call.settings()).announcements()
     ]
     call.show(
-        {"keys": rows}, lambda: table(rows) if rows else "no key yet; a node makes one when it first signs"
+        {"keys": rows},
+        lambda: table(_told(rows)) if rows else "no key yet; a node makes one when it first signs",
     )
+
+
+def _told(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Keys as people read them: when each was announced, as a time."""
+    return [
+        {
+            "key": row["key_id"],
+            "announced (UTC)": datetime.fromtimestamp(row["at_ms"] / 1000, UTC).replace(tzinfo=None),
+            "by": row["announced_by"],
+        }
+        for row in rows
+    ]
 
 
 def rotate_key(call: Call) -> None:

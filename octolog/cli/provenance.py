@@ -23,6 +23,7 @@ _CUSTODY_COLUMNS = {
     "task_id": "task",
     "detail": "detail",
 }
+_LINEAGE = {"inputs": "came from", "used_by": "used by"}
 _Task = Annotated[str, typer.Argument(metavar="ID", help="A task id.")]
 _Redact = Annotated[bool, typer.Option("--redact", help="Leave out what can be personal data.")]
 
@@ -62,9 +63,7 @@ def show(call: Call, task_id: _Task) -> None:
 
     with open_queries(call.settings()) as queries:
         custody = patiently(lambda: queries.custody(task_id))
-    entries = custody["entries"]
-    rest = {name: value for name, value in custody.items() if name != "entries"}
-    call.show(custody, lambda: group(fields(rest), "", table(entries, _columns(entries))))
+    call.show(custody, lambda: _text(custody))
 
 
 def export(
@@ -100,6 +99,17 @@ def draw(
     _write(text, out)
     document = {"task_id": task_id, "file": out, "size_bytes": len(text.encode())}
     call.show(document, lambda: fields(document))
+
+
+def _text(custody: dict[str, Any]) -> object:
+    entries, lists = custody["entries"], {"entries", *_LINEAGE}
+    parts = [fields({name: value for name, value in custody.items() if name not in lists})]
+    parts += ["", table(entries, _columns(entries))]
+    for name, heading in _LINEAGE.items():
+        if custody.get(name):
+            columns = {each: each for each in custody[name][0] if each != "output_hash"}
+            parts += ["", heading, table(custody[name], columns)]
+    return group(*parts)
 
 
 def _lineage(call: Call, task_id: str, form: str, *, redact: bool) -> Any:

@@ -56,7 +56,7 @@ def _watch_tree(call: Call, task_id: str, timeout_s: float) -> None:
                     live.update(table(tree_rows(from_core(seen.tree)), TREE_COLUMNS))
                 elif not call.as_json:
                     print_text(
-                        f"{seen.offset} {type(seen.fact).__name__} {cell(getattr(seen.fact, 'task_id', ''))}"
+                        f"{seen.offset} {type(seen.fact).__name__} {cell(getattr(seen.fact, 'task_id', root_id))}"
                     )
                     sys.stdout.flush()
     if tree is not None:

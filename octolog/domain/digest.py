@@ -12,6 +12,8 @@ from octolog.domain.contract import TaskContract
 
 _CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
+_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
+
 
 def contract_digest(contract: TaskContract) -> str:
     """SHA-256 of a contract's canonical form, lowercase hex. Two contracts with one digest ask for the same."""
@@ -30,7 +32,7 @@ def _plain(value: Any) -> Any:
     for name, default in fields:
         found = getattr(value, name)
         if found is not default and found != default:
-            plain[name] = _plain(found)
+            plain[name] = found if type(found) in _SCALARS else _plain(found)
     return plain
 
 

@@ -33,6 +33,7 @@ from octolog.domain.arm import ArmCapability, Health
 from octolog.domain.contract import Step
 from octolog.domain.errors import OctologError
 from octolog.domain.ids import ArmId
+from octolog.domain.memory import MemoryProposal
 from octolog.domain.operators import Program, SubtaskRequest
 from octolog.domain.rules import check_capability
 from octolog.domain.values import DEFAULT_RETRY, RetryPolicy, TaskError, TaskErrorType
@@ -59,6 +60,8 @@ class Answer:
         command: What was executed, if it was no function: a shell command, a query. None: the function's source.
         question: What a person must approve before the arm goes on; the task then gets another attempt, with the
             approval in `work.feedback`.
+        memories: What shall be remembered for later tasks, at most 16: recorded once the result is accepted, never
+            otherwise.
         command_hash: Its SHA-256 as 64 lowercase hex digits, where whoever executed it tells no more than that.
     """
 
@@ -74,6 +77,7 @@ class Answer:
     continuation: Mapping[str, Any] = field(default_factory=dict)
     command_hash: str | None = None
     question: str = ""
+    memories: tuple[MemoryProposal, ...] = ()
 
 
 ArmFunction: TypeAlias = Callable[[Work], Any | Awaitable[Any]]

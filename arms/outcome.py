@@ -17,6 +17,7 @@ from arms.handler import DeadlinePassed, Handler, LimitReached
 from octolog.domain.assignment import AttemptAssignment
 from octolog.domain.bounds import MAX_JSON_BYTES
 from octolog.domain.errors import BlobTooLarge, BudgetRefused, InvalidContract, OctologError
+from octolog.domain.memory import check_proposals
 from octolog.domain.reports import ExecutionResult, Redaction, ResultStatus
 from octolog.domain.rules import MAX_CALLS_TOLD, MAX_PLANNED_STEPS, check_plan
 from octolog.domain.values import Provenance, TaskError, TaskErrorType
@@ -101,7 +102,7 @@ class Outcomes:
             output = gate.json("output", output.decode()).encode()
             _check(assignment, answer, output)
             result = self._success(assignment, answer, handler, output, took_ms, ended_ms)
-            result = screen(result, gate, new_ids=False)
+            result = _screened(result, gate)
         except OctologError as error:
             return self.of_error(assignment, error, handler, took_ms=took_ms, ended_ms=ended_ms)
         _tell(assignment, gate)
@@ -128,7 +129,7 @@ class Outcomes:
             _check(assignment, answer, b"")
             self._fit(output.decode())
             result = self._success(assignment, answer, handler, output, took_ms, ended_ms)
-            result = screen(result, gate, new_ids=False)
+            result = _screened(result, gate)
             blob = blobs.put(output) if len(output) > MAX_JSON_BYTES else None
         except OctologError as error:
             return self.of_error(assignment, error, handler, took_ms=took_ms, ended_ms=ended_ms)
@@ -183,6 +184,7 @@ class Outcomes:
             continuation_json=canonical_json(answer.continuation).decode(),
             question=answer.question,
             calls=tuple(handler.calls[-MAX_CALLS_TOLD:]),
+            memories=answer.memories,
         )
 
     def of_error(
@@ -258,6 +260,14 @@ class Outcomes:
         return sha256_hex(
             canonical_json({"arm_id": capability.arm_id, "command": command, "version": capability.version})
         )
+
+
+def _screened(result: ExecutionResult, gate: Gate) -> ExecutionResult:
+    """A result as it may be logged; what it proposes to remember is bounded as it will be there."""
+    screened = screen(result, gate, new_ids=False)
+    if screened.memories:
+        check_proposals(screened.memories)
+    return screened
 
 
 def _taken_out(gate: Gate) -> tuple[Redaction, ...]:

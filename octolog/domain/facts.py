@@ -13,6 +13,7 @@ from typing import ClassVar, TypeAlias, get_args
 
 from octolog.domain.contract import OnTimeout, Step, TaskContract
 from octolog.domain.ids import ArmId, AttemptId, TaskId
+from octolog.domain.memory import MemoryProposal
 from octolog.domain.operators import Operator, RecoveryKind, SubtaskRequest
 from octolog.domain.quick import quick
 from octolog.domain.tasksystem import TaskType
@@ -722,6 +723,48 @@ class ReplanStarted:
     dropped: tuple[TaskId, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class MemoriesProposed:
+    """A successful attempt proposed memories; they wait until its result is accepted.
+
+    Attributes:
+        at_ms: When, by the broker's clock.
+        task_id: The task.
+        attempt_id: The attempt whose result proposed them.
+        arm_id: The arm.
+        memories: What it proposed, in its order.
+    """
+
+    schema_name: ClassVar[str] = "octolog.task.MemoriesProposed"
+    at_ms: int
+    task_id: TaskId
+    attempt_id: AttemptId
+    arm_id: ArmId
+    memories: tuple[MemoryProposal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoriesAccepted:
+    """The result that proposed memories was accepted: the same transaction records them in `octolog.memory`.
+
+    Attributes:
+        at_ms: When, by the broker's clock.
+        task_id: The task.
+        attempt_id: The attempt whose result proposed them.
+        arm_id: The arm.
+        accepted_with: The task whose result was accepted: itself, or one that it is part of.
+        memory_ids: The memories recorded, in the order proposed.
+    """
+
+    schema_name: ClassVar[str] = "octolog.task.MemoriesAccepted"
+    at_ms: int
+    task_id: TaskId
+    attempt_id: AttemptId
+    arm_id: ArmId
+    accepted_with: TaskId
+    memory_ids: tuple[str, ...]
+
+
 Fact: TypeAlias = (
     TaskSubmitted
     | RequestRejected
@@ -751,6 +794,8 @@ Fact: TypeAlias = (
     | TaskJudged
     | RepairStarted
     | ReplanStarted
+    | MemoriesProposed
+    | MemoriesAccepted
 )
 
 for _kind in get_args(Fact):

@@ -17,6 +17,8 @@ MAX_CONTENT_CHARS: Final = 100_000
 MAX_MEMORY_TAGS: Final = 32
 MAX_TAG_CHARS: Final = 64
 MAX_DIMENSION: Final = 65_536
+MAX_PROPOSALS: Final = 16
+MAX_PROPOSAL_CHARS: Final = 8_000
 MAX_TTL_SECONDS: Final = 100 * 366 * 24 * 3_600
 _CODE: Final = "INVALID_MEMORY"
 _EPISODE_CODE: Final = "INVALID_EPISODE"
@@ -59,6 +61,24 @@ class SemanticMemory:
     embeddings: tuple[float, ...] = ()
     embedding_model: str = ""
     metadata_json: str = "{}"
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryProposal:
+    """What an arm would have the system remember, if its result is accepted.
+
+    Attributes:
+        entity_type: What it is about.
+        content: The text to remember.
+        confidence: 0.0 to 1.0.
+        tags: For filtering.
+    """
+
+    schema_name: ClassVar[str] = "octolog.memory.MemoryProposal"
+    entity_type: EntityType
+    content: str
+    confidence: float = 1.0
     tags: tuple[str, ...] = ()
 
 
@@ -195,6 +215,21 @@ def check_memory(event: MemoryRecorded) -> None:
     _check_object(memory.metadata_json)
 
 
+def check_proposals(proposals: Sequence[MemoryProposal]) -> None:
+    """Raise InvalidContract when what a result proposes to remember breaks a bound."""
+    _holds(len(proposals) <= MAX_PROPOSALS, "memories", f"{len(proposals)} proposed; at most {MAX_PROPOSALS}")
+    for at, proposal in enumerate(proposals):
+        field, length = f"memories[{at}]", len(proposal.content)
+        known = proposal.entity_type is not EntityType.UNKNOWN
+        _holds(known, f"{field}.entity_type", "is none of TASK, DECISION, FACT, ARTIFACT")
+        within = bool(proposal.content.strip()) and length <= MAX_PROPOSAL_CHARS
+        said = f"{length} characters; 1 to {MAX_PROPOSAL_CHARS}, not all blank"
+        _holds(within, f"{field}.content", said)
+        said = f"{proposal.confidence} is not within 0.0 to 1.0"
+        _holds(0.0 <= proposal.confidence <= 1.0, f"{field}.confidence", said)
+        _check_tags(proposal.tags, f"{field}.tags")
+
+
 def check_memory_id(memory_id: str) -> None:
     """Raise InvalidContract for what no memory may be called."""
     fine = 0 < len(memory_id) <= MAX_MEMORY_ID_CHARS and memory_id.isprintable()
@@ -210,10 +245,10 @@ def check_episode(episode: EpisodicMemory) -> None:
     _holds(lives, "ttl_seconds", f"{episode.ttl_seconds}; 1 to {MAX_TTL_SECONDS}", _EPISODE_CODE)
 
 
-def _check_tags(tags: Sequence[str]) -> None:
-    _holds(len(tags) <= MAX_MEMORY_TAGS, "tags", f"{len(tags)}; at most {MAX_MEMORY_TAGS}")
+def _check_tags(tags: Sequence[str], field: str = "tags") -> None:
+    _holds(len(tags) <= MAX_MEMORY_TAGS, field, f"{len(tags)}; at most {MAX_MEMORY_TAGS}")
     fine = all(0 < len(tag) <= MAX_TAG_CHARS and tag.isprintable() for tag in tags)
-    _holds(fine, "tags", f"each has 1 to {MAX_TAG_CHARS} printable characters")
+    _holds(fine, field, f"each has 1 to {MAX_TAG_CHARS} printable characters")
 
 
 def _check_vector(memory: SemanticMemory) -> None:

@@ -8,6 +8,7 @@ from typing import ClassVar, TypeAlias
 
 from octolog.domain.contract import Step
 from octolog.domain.ids import ArmId, AttemptId, TaskId
+from octolog.domain.memory import MemoryProposal
 from octolog.domain.operators import Operator, SubtaskRequest
 from octolog.domain.tasksystem import ResourceLimits, ResourceMetrics
 from octolog.domain.values import Amounts, BlobRef, Provenance, TaskError
@@ -125,6 +126,7 @@ class ExecutionResult:
         question: What a person must approve before the arm goes on; the task then gets another attempt.
         redactions: What was taken out of this result, by kind; the values are nowhere.
         calls: Its model calls, the last 1,000.
+        memories: What shall be remembered if the result is accepted.
     """
 
     schema_name: ClassVar[str] = "octolog.result.ExecutionResult"
@@ -150,6 +152,7 @@ class ExecutionResult:
     question: str = ""
     redactions: tuple[Redaction, ...] = ()
     calls: tuple[CallUsage, ...] = ()
+    memories: tuple[MemoryProposal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ from octolog.domain.contract import (
 from octolog.domain.errors import InvalidContract
 from octolog.domain.evaluator.legal import check_program
 from octolog.domain.ids import MAX_TASK_ID_LENGTH, TaskId, is_arm_id, is_step_id, step_task_id
+from octolog.domain.memory import check_proposals
 from octolog.domain.reports import (
     ArmReport,
     ContextRecalled,
@@ -267,6 +268,8 @@ def _check_result(result: ExecutionResult) -> None:
     for index, call in enumerate(result.calls):
         _amounts(f"calls[{index}].amounts", call.amounts)
         check_between(f"calls[{index}].call_number", call.call_number, 1, 1_000_000, code)
+    if result.memories:
+        check_proposals(result.memories)
     if len(result.question) > MAX_REASON_CHARS:
         raise InvalidContract(
             code, "question", f"{len(result.question)} characters; at most {MAX_REASON_CHARS}"

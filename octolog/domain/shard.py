@@ -22,6 +22,7 @@ from octolog.domain.contract import ContractCommand
 from octolog.domain.errors import InvalidContract
 from octolog.domain.evaluator.places import is_leaf
 from octolog.domain.ids import MAX_TASK_ID_LENGTH, ArmId, AttemptId, TaskId
+from octolog.domain.memory import MemoryRecorded
 from octolog.domain.orchestration.given import made_ready
 from octolog.domain.registry import Registry
 from octolog.domain.reports import ArmReport, ExecutionResult
@@ -32,6 +33,7 @@ from octolog.domain.task.assigning import assignment
 from octolog.domain.task.commands import AssignAttempt, DeferRouting, TreeCommand
 from octolog.domain.task.decide import decide
 from octolog.domain.task.evolve import evolve
+from octolog.domain.task.remembering import memories
 from octolog.domain.task.state import Attempt, NodeStatus, Tree, TreeStatus, absent
 from octolog.domain.upkeep import TimerFired, TimerKind
 
@@ -104,6 +106,7 @@ class Shard:
         lease_ms: How long an arm may stay silent.
         count: Takes what counts for circuit breakers.
         fault_in: Holds a JSON document against a JSON Schema; says what is wrong, with the path.
+        remember: Takes the memories of accepted results.
     """
 
     def __init__(
@@ -116,9 +119,10 @@ class Shard:
         lease_ms: int = DEFAULT_LEASE_MS,
         count: Callable[[ArmCallCounted], None] | None = None,
         fault_in: FaultIn | None = None,
+        remember: Callable[[MemoryRecorded], None] | None = None,
     ) -> None:
         self._record, self._tell, self._closed, self._lease_ms = record, tell, closed, lease_ms
-        self._border = Border(fault_in, count)
+        self._border, self._remember = Border(fault_in, count), remember
         self._scheduler = Scheduler(window)
         self._timers: list[tuple[int, int, TimerKind, TaskId, str]] = []
         self._timer_count = 0
@@ -187,6 +191,9 @@ class Shard:
             )
             self._announce_end(entry.tree, fact)
             head = self._record(fact, link)
+            if entry.tree.proposed and self._remember is not None and isinstance(fact, f.MemoriesAccepted):
+                for memory in memories(entry.tree, fact, link):
+                    self._remember(memory)
             self._fold(entry, fact, head, live=True)
             if self._tell is not None and isinstance(fact, f.AttemptAssigned):
                 self._tell(assignment(entry.tree, fact, self._registry.security.policies))

@@ -17,6 +17,7 @@ from octolog.domain.chain import GENESIS, Link, fact_hash
 from octolog.domain.errors import InvalidContract, LogCorrupted
 from octolog.domain.facts import Fact
 from octolog.domain.ids import TaskId
+from octolog.domain.memory import MemoryRecorded
 from octolog.domain.registry import Registry
 from octolog.domain.reports import ContextRecalled, HandlerMetrics, ModelCallIntended, ResourceUsed
 from octolog.domain.shard import DEFAULT_LEASE_MS, DEFAULT_WINDOW, ClosedTree, Input, OpenTree, Shard
@@ -109,6 +110,7 @@ class ShardLog:
         received: Inputs, in order.
         told: What arms were told, in order.
         counted: What was counted for circuit breakers and `deliver_counted` has not told the registry yet.
+        remembered: Memories of accepted results, in order.
         now_ms: The latest time seen, milliseconds since the epoch.
         shard: The code under test.
     """
@@ -128,6 +130,7 @@ class ShardLog:
         self._offsets: dict[str, int] = dict.fromkeys((CONTRACTS, RESULTS, RESOURCES, TIMERS), 0)
         self.index = ClosedIndex()
         self.counted: list[ArmCallCounted] = []
+        self.remembered: list[MemoryRecorded] = []
         self.shard = Shard(
             self._record,
             self.told.append,
@@ -136,6 +139,7 @@ class ShardLog:
             lease_ms=lease_ms,
             count=self.counted.append,
             fault_in=fault_in,
+            remember=self.remembered.append,
         )
 
     # In

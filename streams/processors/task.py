@@ -12,6 +12,7 @@ from octolog.domain.chain import Link
 from octolog.domain.errors import ContractError, InvalidContract, UndecodableRecord
 from octolog.domain.facts import Fact
 from octolog.domain.ids import TaskId
+from octolog.domain.memory import MemoryRecorded
 from octolog.domain.registry import Registry
 from octolog.domain.security import NO_SECURITY
 from octolog.domain.shard import ClosedTrees, Input, OpenTree, Shard
@@ -24,7 +25,7 @@ from streams.dead_letters import dead_letter
 from streams.headers import event_headers
 from streams.snapshots import program_key, program_snapshot, snapshot, snapshot_key
 from streams.token_issuer import TokenIssuer
-from streams.topics import ARMS, ASSIGNMENTS, DEAD_LETTERS, INPUTS, SNAPSHOTS, TASKS, TIMERS
+from streams.topics import ARMS, ASSIGNMENTS, DEAD_LETTERS, INPUTS, MEMORY, SNAPSHOTS, TASKS, TIMERS
 
 Produce = Callable[[str, bytes, bytes | None, int, "dict[str, str | bytes] | None"], None]
 """Topic, key, value, partition (-1: by key), headers: adds a record to the open transaction."""
@@ -62,7 +63,14 @@ class TaskProcessor:
     ) -> None:
         self.partition = partition
         self.shard = Shard(
-            self._record, self._tell, closed, window=window, lease_ms=lease_ms, count=self._count, fault_in=fault_in
+            self._record,
+            self._tell,
+            closed,
+            window=window,
+            lease_ms=lease_ms,
+            count=self._count,
+            fault_in=fault_in,
+            remember=self._remember,
         )
         self.facts = 0
         self.snapshotted: dict[TaskId, set[bytes]] = {}
@@ -151,6 +159,13 @@ class TaskProcessor:
         event_id = f"{call.attempt_id}/counted"
         headers = event_headers(event_id, call.schema_name, self._source, call.at_ms, call.root_task_id)
         self._produce(ARMS, call.arm_id.encode(), self._codec.encode(call), 0, headers)
+
+    def _remember(self, recorded: MemoryRecorded) -> None:
+        memory = recorded.memory
+        headers = event_headers(
+            memory.memory_id, recorded.schema_name, self._source, memory.timestamp_ms, recorded.root_task_id
+        )
+        self._produce(MEMORY, memory.memory_id.encode(), self._codec.encode(recorded), -1, headers)
 
     def _tell(self, command: ArmCommand) -> None:
         if self._issuer is not None and isinstance(command, AttemptAssignment) and command.policy is not None:

@@ -30,7 +30,7 @@ from octolog.domain.reports import (
 from octolog.domain.retry import delay_ms
 from octolog.domain.routing import OR_FAIL
 from octolog.domain.rules import MAX_DEPTH, MAX_INPUT_CHARS, MAX_PLANNED_STEPS, check_plan
-from octolog.domain.task import accounts, ending
+from octolog.domain.task import accounts, ending, remembering
 from octolog.domain.task.commands import AssignAttempt, DeferRouting
 from octolog.domain.task.evolve import result_mark
 from octolog.domain.task.ledger import add, amounts, vector
@@ -188,6 +188,8 @@ def on_result(
     if ended.outcome is not f.Outcome.SUCCESS:
         yield from _after_failure(tree, node, ended, at_ms)
     else:
+        if result.memories:
+            yield from remembering.proposed(tree, node, result, at_ms)
         yield from _after_success(tree, node, result, at_ms)
     if tree.flows:
         yield from replanning.if_stalled(tree, node.parent, at_ms)

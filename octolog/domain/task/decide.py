@@ -38,7 +38,7 @@ from octolog.domain.reports import (
 )
 from octolog.domain.rules import MAX_DEPTH, MAX_METERED, check_command
 from octolog.domain.security import NO_SECURITY, Security
-from octolog.domain.task import attempts, ending
+from octolog.domain.task import attempts, ending, remembering
 from octolog.domain.task.commands import AssignAttempt, DeferRouting, TreeCommand
 from octolog.domain.task.evolve import amendment_mark, evolve, extension_mark, rejection_mark
 from octolog.domain.task.ledger import add, bounds, vector
@@ -81,6 +81,8 @@ def decide(
             assert_never(command)
     if tree.unasked and not tree.closed:
         yield from approval.ask_for_held(tree, at_ms)
+    if tree.proposed:
+        yield from remembering.accepted(tree, at_ms)
 
 
 def advance(tree: Tree, command: TreeCommand, at_ms: int) -> list[f.Fact]:

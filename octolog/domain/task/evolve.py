@@ -18,6 +18,7 @@ from octolog.domain.task.state import (
     Attempt,
     Node,
     NodeStatus,
+    Proposed,
     Spec,
     Tree,
     TreeStatus,
@@ -103,6 +104,10 @@ def evolve(tree: Tree, fact: f.Fact) -> Tree:  # noqa: C901, PLR0915 -- one case
             course.repair_started(tree, fact)
         case f.ReplanStarted():
             course.replan_started(tree, fact)
+        case f.MemoriesProposed():
+            tree.proposed[fact.task_id] = Proposed(fact.attempt_id, fact.arm_id, fact.memories)
+        case f.MemoriesAccepted():
+            tree.proposed.pop(fact.task_id, None)
         case _:
             assert_never(fact)
     return tree
@@ -216,6 +221,8 @@ def _attempt_assigned(tree: Tree, fact: f.AttemptAssigned) -> None:
         lease_ms=fact.lease_ms,
         timeout_ms=fact.timeout_ms,
     )
+    if tree.proposed:  # what an earlier result of the task proposed goes with that result
+        tree.proposed.pop(fact.task_id, None)
     if node := tree.nodes.get(fact.task_id):
         set_status(tree, node, NodeStatus.ASSIGNED)
         node.attempts = fact.number

@@ -14,6 +14,7 @@ from typing import Final
 from octolog.domain.evaluator.program import Loaded
 from octolog.domain.evaluator.state import Op, Spawn
 from octolog.domain.ids import ArmId, AttemptId, TaskId
+from octolog.domain.memory import MemoryProposal
 from octolog.domain.orchestration.state import Flow
 from octolog.domain.task.ledger import ZERO, Account, Ledger, Vector
 from octolog.domain.values import DEFAULT_RETRY, NO_LIMITS, BlobRef, Limits, RetryPolicy
@@ -183,6 +184,21 @@ class Attempt:
 
 
 @dataclass(slots=True)
+class Proposed:
+    """Memories that a task's last success proposed; nobody accepted its result yet.
+
+    Attributes:
+        attempt_id: The attempt.
+        arm_id: Whose it is.
+        memories: What it proposed.
+    """
+
+    attempt_id: AttemptId
+    arm_id: ArmId
+    memories: tuple[MemoryProposal, ...]
+
+
+@dataclass(slots=True)
 class Tree:
     """A root task with everything below it.
 
@@ -200,6 +216,7 @@ class Tree:
         unasked: Tasks that wait for an approval that nobody asked for yet.
         nested_budgets: Budgets inside the tree bound all that is below them.
         accounts: Tasks with an account so far.
+        proposed: Memories proposed and not accepted yet, by task.
     """
 
     root_id: TaskId
@@ -215,6 +232,7 @@ class Tree:
     unasked: list[TaskId] = field(default_factory=list[TaskId])
     nested_budgets: bool = False
     accounts: int = 0
+    proposed: dict[TaskId, Proposed] = field(default_factory=dict[TaskId, Proposed])
 
     @property
     def closed(self) -> bool:

@@ -15,6 +15,7 @@ from arms.builtin.plan import MAX_PATHS_BYTES, plan_review
 from arms.handler import Handler
 from arms.model import Completion, ModelUnavailable
 from arms.outcome import Outcomes
+from arms.prices.price import FREE, Price
 from arms.review import Batch, Finding, Survey
 from arms.work import Work
 from octolog.domain.contract import Step
@@ -28,13 +29,13 @@ from tests.unit.arms.doubles import RecordingMeter, assignment
 class ScriptedModel:
     """Answers with what it was told to, or is away."""
 
-    name, price_version = "scripted", ""
+    name = "scripted"
 
     def __init__(self, text: str | None) -> None:
         self.text, self.prompts = text, list[str]()
 
-    def cost_micros(self, input_tokens: int, output_tokens: int) -> int:
-        return 0
+    def price(self) -> Price:
+        return FREE
 
     async def ask(self, prompt: str, *, system: str, max_tokens: int) -> Completion:
         self.prompts.append(prompt)
@@ -146,12 +147,18 @@ def test_a_goal_without_a_folder_is_decomposed_by_the_model() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["I cannot", "[]", '[{"goal": "no id"}]', '[{"step_id":"a","goal":"g","depends_on":["b"]}]']
+    ("text", "code"),
+    [
+        ("I cannot", "INVALID_OUTPUT"),
+        ("[]", "INVALID_OUTPUT"),
+        ('[{"goal": "no id"}]', "INVALID_OUTPUT"),
+        ('[{"step_id":"a","goal":"g","depends_on":["b"]}]', "INVALID_PLAN"),
+    ],
 )
-def test_a_models_answer_that_is_no_plan_may_be_asked_for_again(text: str) -> None:
+def test_a_models_answer_that_is_no_plan_may_be_asked_for_again(text: str, code: str) -> None:
     with pytest.raises(Retry) as caught:
         run(BUILTIN["planner"], ScriptedModel(text), goal="Write a poem")
-    assert caught.value.code == "INVALID_OUTPUT"
+    assert caught.value.code == code
 
 
 @pytest.mark.parametrize("goal", ["Review the folder /nowhere/at/all", "Review the folder ."])

@@ -425,7 +425,12 @@ def test_a_large_value_in_a_bundle_must_be_what_its_name_says(signed: Signed, tm
     (folder / "blobs").mkdir(parents=True)
     (folder / "blobs" / right).write_bytes(b"large")
     (folder / "blobs" / wrong).write_bytes(b"large")
-    manifest = {"format": FORMAT, "scope": {"task": None, "fact": None}, "redacted": False, "foreign_causes": []}
+    manifest = {
+        "format": FORMAT,
+        "scope": {"task": None, "fact": None},
+        "redacted": False,
+        "foreign_causes": [],
+    }
     write_archive(tmp_path / "b.zip", folder, manifest, signed.world.source.codec().ids, None)
     report = verify_bundle(tmp_path / "b.zip")
     assert report.blobs == 1

@@ -43,6 +43,9 @@ class Published:
     def flush(self, timeout_s: float) -> None:
         pass
 
+    def close(self) -> None:
+        pass
+
 
 @pytest.mark.parametrize(
     ("topic", "reports"),

@@ -15,6 +15,7 @@ from typing import Final
 
 from arms.call import EarlierRun, Meter, ModelCall, Used
 from arms.limits import UNBOUNDED, DeadlinePassed, HandlerConfig, LimitReached
+from arms.prices.price import Price
 from octolog.domain.assignment import AttemptAssignment
 from octolog.domain.errors import BudgetRefused
 from octolog.domain.reports import CallUsage, ContextRecalled, ModelCallIntended, ResourceUsed
@@ -174,6 +175,15 @@ class Handler:
         finally:
             self._close(call)
             self.calls.append(_usage(call))
+
+    def priced(self, model: str, price: Price) -> None:
+        """Hear what a call will be charged by; warns, once per model, where that is zero for want of a price."""
+        text = (
+            f"price of {model}: not known, its calls are charged zero; give one in [[prices]] of octolog.toml"
+        )
+        if not price.is_known and text not in self.warnings:
+            self.warnings.append(text)
+            self._meter.warned(text)
 
     def add_context(self, tokens: int, model: str = "") -> None:
         """Take tokens into the conversation's context without a call.

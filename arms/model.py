@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from arms.chat.messages import ModelRefused, Prompt, Reply
 from arms.handler import Handler
 from arms.limits import LimitReached
+from arms.prices.own import OwnPrice
+from arms.prices.price import Price, Prices
 from octolog.domain.errors import SettingsError, Unavailable
 from octolog.domain.values import Amounts
 
@@ -71,13 +74,8 @@ class Model(Protocol):
         """The model's name, as its endpoint knows it."""
         ...
 
-    @property
-    def price_version(self) -> str:
-        """Version of the prices; empty: the model costs nothing."""
-        ...
-
-    def cost_micros(self, input_tokens: int, output_tokens: int) -> int:
-        """Price of a call in millionths of a US dollar, rounded up."""
+    def price(self) -> Price:
+        """What a call costs that begins now."""
         ...
 
     async def ask(self, prompt: str, *, system: str, max_tokens: int) -> Completion:
@@ -99,17 +97,15 @@ class ModelSettings:
         base_url: For instance `http://127.0.0.1:8080/v1`.
         model: Name of the model there.
         api_key: Its key; any text where none is asked for.
-        input_micros_per_million: Price of a million prompt tokens, millionths of a US dollar.
-        output_micros_per_million: Price of a million completion tokens, likewise.
         timeout_s: Longest wait for one answer, seconds.
+        prices: The site's own prices.
     """
 
     base_url: str
     model: str
     api_key: str = "none"
-    input_micros_per_million: int = 0
-    output_micros_per_million: int = 0
     timeout_s: float = 120.0
+    prices: tuple[OwnPrice, ...] = ()
 
 
 class OpenAIModel:
@@ -127,6 +123,7 @@ class OpenAIModel:
         self._settings = settings
         self._client = client or _client(settings)
         self._model = _chat_model(settings, self._client)
+        self.price()  # published prices take half a second to load: not inside the first call
 
     async def close(self) -> None:
         """Close its connections, and those of the models named after it."""
@@ -137,22 +134,13 @@ class OpenAIModel:
         """The model's name at its endpoint."""
         return self._settings.model
 
-    @property
-    def price_version(self) -> str:
-        """The prices themselves: they come from the settings."""
-        prices = self._settings.input_micros_per_million, self._settings.output_micros_per_million
-        return f"settings:{prices[0]}/{prices[1]}" if any(prices) else ""
-
-    def cost_micros(self, input_tokens: int, output_tokens: int) -> int:
-        """Price of a call in millionths of a US dollar, rounded up."""
-        rates = self._settings
-        price = (
-            input_tokens * rates.input_micros_per_million + output_tokens * rates.output_micros_per_million
-        )
-        return -(-price // 1_000_000)
+    def price(self) -> Price:
+        """What a call costs that begins now."""
+        settings = self._settings
+        return Prices(settings.prices).of(settings.model, settings.base_url, datetime.now(UTC))
 
     def named(self, name: str) -> OpenAIModel:
-        """Another model at the same endpoint; the prices are taken to be the same."""
+        """Another model at the same endpoint."""
         return self if name == self.name else OpenAIModel(replace(self._settings, model=name), self._client)
 
     async def ask(self, prompt: str, *, system: str, max_tokens: int) -> Completion:
@@ -197,8 +185,16 @@ class OpenAIModel:
             raise ModelUnavailable(reason, was_asked=not unheard) from error
 
 
-def model_from(base_url: str | None, model: str | None, api_key: str | None = None) -> OpenAIModel | None:
+def model_from(
+    base_url: str | None, model: str | None, api_key: str | None = None, prices: tuple[OwnPrice, ...] = ()
+) -> OpenAIModel | None:
     """The model that the settings name; None when they name none.
+
+    Args:
+        base_url: Its endpoint.
+        model: Its name there.
+        api_key: The endpoint's key.
+        prices: The site's own prices.
 
     Raises:
         SettingsError: Half of it is set, or the extra `model` is not installed.
@@ -208,20 +204,22 @@ def model_from(base_url: str | None, model: str | None, api_key: str | None = No
     if not base_url or not model:
         missing = "OCTOLOG_LLM_MODEL" if base_url else "OCTOLOG_LLM_BASE_URL"
         raise SettingsError(f"a model needs an address and a name: set {missing} too")
-    return OpenAIModel(ModelSettings(base_url, model, api_key or "none"))
+    return OpenAIModel(ModelSettings(base_url, model, api_key or "none", prices=prices))
 
 
-def most(model: Model, prompt: str, system: str, max_tokens: int) -> Amounts:
+def most(price: Price, prompt: str, system: str, max_tokens: int) -> Amounts:
     """The most a call can use: a token is at least one byte of UTF-8, and an answer ends at `max_tokens`."""
     input_tokens = len(prompt.encode()) + len(system.encode()) + _TEMPLATE_TOKENS
-    return Amounts(input_tokens + max_tokens, 0, model.cost_micros(input_tokens, max_tokens), 1)
+    return Amounts(input_tokens + max_tokens, 0, price.most_micros(input_tokens, max_tokens), 1)
 
 
 async def complete(
     handler: Handler, model: Model, prompt: str, *, system: str, max_tokens: int
 ) -> Completion:
     """Ask a model inside what the handler allows, and settle what it really used."""
-    at_most = most(model, prompt, system, max_tokens)
+    price = model.price()
+    handler.priced(model.name, price)
+    at_most = most(price, prompt, system, max_tokens)
     async with handler.model_call(model.name, at_most, context_tokens=at_most.tokens - max_tokens) as call:
         try:
             answer = await model.ask(prompt, system=system, max_tokens=max_tokens)
@@ -234,12 +232,12 @@ async def complete(
             raise
         tokens = answer.input_tokens + answer.output_tokens
         if tokens:  # an endpoint that does not count leaves the call charged with the most it can have used
-            cost = model.cost_micros(answer.input_tokens, answer.output_tokens)
+            cost = price.cost_micros(answer.input_tokens, answer.output_tokens)
             call.settle(
                 Amounts(tokens, 0, cost, 1),
                 input_tokens=answer.input_tokens,
                 output_tokens=answer.output_tokens,
-                price_version=model.price_version,
+                price_version=price.version,
             )
     return answer
 

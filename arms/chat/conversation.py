@@ -12,6 +12,7 @@ from arms.chat.tools import Tool, told
 from arms.handler import Handler, ModelCall
 from arms.limits import LimitReached
 from arms.model import ModelUnavailable
+from arms.prices.price import Price
 from octolog.domain.errors import BudgetRefused, OctologError
 from octolog.domain.values import Amounts
 
@@ -145,18 +146,20 @@ class Conversation:
         room, bound = handler.room(model.name, most, new)
         longest = self._max_tokens if room is None else max(1, min(self._max_tokens, room))
         bound = bound if room is not None and room < self._max_tokens else "output"
-        at_most = Amounts(most + longest, 0, model.cost_micros(most, longest), 1)
+        price = model.price()
+        handler.priced(model.name, price)
+        at_most = Amounts(most + longest, 0, price.most_micros(most, longest), 1)
         # A prompt that leaves no room for an answer is refused with the token that does not fit.
         refused = int(room is not None and room < 1 and bound == "context")
         async with handler.model_call(
             model.name, at_most, context_tokens=new + refused, max_output_tokens=longest
         ) as call:
-            reply = await self._made(call, self._prompt(longest), new)
+            reply = await self._made(call, self._prompt(longest), new, price)
         if reply.cut:
             raise _cut(reply, longest, bound)
         return reply
 
-    async def _made(self, call: ModelCall, prompt: Prompt, new: int) -> Reply:
+    async def _made(self, call: ModelCall, prompt: Prompt, new: int, price: Price) -> Reply:
         try:
             reply = await self._model.chat(prompt, call.streamed)
         except ModelUnavailable as error:
@@ -170,10 +173,10 @@ class Conversation:
             if error.resource == "context":  # the endpoint's own window: it did not begin
                 call.not_made()
             raise
-        self._settle(call, reply, new)
+        self._settle(call, reply, new, price)
         return reply
 
-    def _settle(self, call: ModelCall, reply: Reply, new: int) -> None:
+    def _settle(self, call: ModelCall, reply: Reply, new: int, price: Price) -> None:
         """Settle with what the endpoint counted; where it does not count, what was expected stays charged."""
         if not reply.input_tokens + reply.output_tokens:
             self._held += new + max(call.streamed_tokens, len(reply.text.encode("utf-8", "replace")))
@@ -182,12 +185,12 @@ class Conversation:
             Amounts(
                 reply.input_tokens + reply.output_tokens,
                 0,
-                self._model.cost_micros(reply.input_tokens, reply.output_tokens),
+                price.cost_micros(reply.input_tokens, reply.output_tokens),
                 1,
             ),
             input_tokens=reply.input_tokens,
             output_tokens=reply.output_tokens,
-            price_version=self._model.price_version,
+            price_version=price.version,
             context_tokens=max(0, reply.input_tokens - self._held),
         )
         self._held = reply.input_tokens + reply.output_tokens

@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import orjson
 
+from arms.prices.price import Price
 from octolog.domain.errors import OctologError
 
 __all__ = ["ChatModel", "Message", "ModelRefused", "Prompt", "Reply", "Role", "ToolCall", "ToolSpec"]
@@ -155,13 +156,8 @@ class ChatModel(Protocol):
         """The model's name, as its endpoint knows it."""
         ...
 
-    @property
-    def price_version(self) -> str:
-        """Version of the prices; empty: the model costs nothing."""
-        ...
-
-    def cost_micros(self, input_tokens: int, output_tokens: int) -> int:
-        """Price of a call in millionths of a US dollar, rounded up."""
+    def price(self) -> Price:
+        """What a call costs that begins now."""
         ...
 
     def named(self, name: str) -> ChatModel:

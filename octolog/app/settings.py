@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -15,6 +15,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from arms.prices.own import OwnPrice, twice_given
 from octolog.domain.errors import SettingsError
 from octolog.domain.shard import DEFAULT_LEASE_MS, DEFAULT_WINDOW
 
@@ -40,6 +41,8 @@ class Settings(BaseSettings):
         llm_model: Model asked there.
         llm_api_key: Its key.
         models: Further model ids that templates may name, comma separated.
+        prices: What models cost here, `[[prices]]` in the file: `model`, `input_dollars` and `output_dollars` per
+            million tokens, and `since` which day (UTC).
         partitions: Partitions of the co-partitioned topics, at their creation.
         processors: Processes of the task processor.
         window: Attempts one arm may hold from one partition.
@@ -71,6 +74,7 @@ class Settings(BaseSettings):
     llm_model: str | None = None
     llm_api_key: SecretStr | None = None
     models: str = ""
+    prices: tuple[OwnPrice, ...] = ()
     partitions: int = Field(default=4, ge=1, le=1_000)
     processors: int = Field(default=1, ge=1, le=64)
     window: int = Field(default=DEFAULT_WINDOW, ge=1)
@@ -96,6 +100,14 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags first, then the file, then the environment."""
         return init_settings, TomlConfigSettingsSource(settings_cls), env_settings
+
+    @field_validator("prices")
+    @classmethod
+    def _once_a_day(cls, prices: tuple[OwnPrice, ...]) -> tuple[OwnPrice, ...]:
+        twice = twice_given(prices)
+        if twice is not None:
+            raise ValueError(f"two prices of {twice.model} begin on {twice.since}")
+        return prices
 
     @property
     def run_dir(self) -> Path:

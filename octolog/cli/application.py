@@ -14,6 +14,7 @@ _MODULES: Final = (
     "task",
     "approval",
     "budget",
+    "prices",
     "arms",
     "policy",
     "template",

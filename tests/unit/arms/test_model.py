@@ -7,6 +7,8 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 
 from arms.handler import Handler
 from arms.model import ModelSettings, ModelUnavailable, OpenAIModel, model_from
+from arms.prices.own import OwnPrice
 from arms.work import Work
 from octolog.domain.errors import BudgetRefused, SettingsError
 from octolog.domain.reports import ModelCallIntended, ResourceUsed
@@ -73,9 +76,14 @@ def endpoint() -> Iterator[Endpoint]:
     server.server_close()
 
 
-def ask(url: str, limits: Limits = NO_LIMITS, prices: tuple[int, int] = (0, 0)) -> tuple[Any, RecordingMeter]:
+TINY = OwnPrice(model="tiny", input_dollars=Decimal(1), output_dollars=Decimal(2), since=date(2026, 1, 1))
+
+
+def ask(
+    url: str, limits: Limits = NO_LIMITS, prices: tuple[OwnPrice, ...] = ()
+) -> tuple[Any, RecordingMeter]:
     given, meter = assignment(allowance=limits), RecordingMeter()
-    model = OpenAIModel(ModelSettings(url, "tiny", "none", *prices))
+    model = OpenAIModel(ModelSettings(url, "tiny", "none", prices=prices))
     work = Work(given, Handler(given, meter), model=model)
     try:
         return work.wait(work.ask("What?", system="Be brief.", max_tokens=20)), meter
@@ -84,15 +92,50 @@ def ask(url: str, limits: Limits = NO_LIMITS, prices: tuple[int, int] = (0, 0)) 
 
 
 def test_an_answer_is_settled_with_what_the_endpoint_counted(endpoint: Endpoint) -> None:
-    answer, meter = ask(endpoint.url, prices=(1_000_000, 2_000_000))
+    answer, meter = ask(endpoint.url, prices=(TINY,))
     assert (answer.text, answer.model) == ("forty-two", "tiny-1")
     intended, used = meter.records
     assert isinstance(intended, ModelCallIntended)
     assert isinstance(used, ResourceUsed)
     assert used.used == Amounts(14, 0, 17, 1)
+    assert used.price_version == "own:1/2 since 2026-01-01"
     assert intended.at_most.tokens >= 14
     assert intended.at_most.cost_micros >= 17
     assert (endpoint.asked[0]["model"], len(endpoint.asked)) == ("tiny", 1)
+
+
+def test_the_worst_case_price_is_reserved_before_the_call(endpoint: Endpoint) -> None:
+    answer, meter = ask(endpoint.url, prices=(TINY,))
+    intended = meter.records[0]
+    assert isinstance(intended, ModelCallIntended)
+    most = intended.at_most
+    # Every token of the answer at the answer's price, every token of the prompt at the prompt's.
+    assert (most.cost_micros, most.tokens) == ((most.tokens - 20) + 20 * 2, most.tokens)
+    error, meter = ask(endpoint.url, Limits(max_cost_micros=most.cost_micros - 1), prices=(TINY,))
+    assert isinstance(error, BudgetRefused)
+    assert (meter.records, len(endpoint.asked)) == ([], 1)
+    answer, _ = ask(endpoint.url, Limits(max_cost_micros=most.cost_micros), prices=(TINY,))
+    assert answer.text == "forty-two"
+
+
+def test_a_local_endpoint_costs_nothing_and_nobody_is_warned(endpoint: Endpoint) -> None:
+    _, meter = ask(endpoint.url)
+    used = meter.records[-1]
+    assert isinstance(used, ResourceUsed)
+    assert (used.used.cost_micros, used.price_version, meter.warnings) == (0, "local", [])
+
+
+def test_a_call_without_a_known_price_is_charged_zero_and_says_so(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "arms.prices.price.is_local", lambda _: False
+    )  # the socket is here, the price list is not
+    _, meter = ask(endpoint.url)
+    used = meter.records[-1]
+    assert isinstance(used, ResourceUsed)
+    assert (used.used.cost_micros, used.price_version) == (0, "unknown")
+    assert [text.split(",")[0] for text in meter.warnings] == ["price of tiny: not known"]
 
 
 def test_a_refused_call_reaches_no_endpoint(endpoint: Endpoint) -> None:

@@ -1,0 +1,1 @@
+"""What model calls cost: own prices first, then a library's published ones; never a guess."""

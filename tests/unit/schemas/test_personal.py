@@ -29,13 +29,13 @@ CONTRACT = TaskContract(
 
 # fmt: off
 NEITHER = {
-    "about", "allowed_arms", "allowed_tags", "announced_by", "commands", "kind", "network", "pii_mode",
+    "about", "accepted_with", "allowed_arms", "allowed_tags", "announced_by", "commands", "kind", "network", "pii_mode",
     "arm_id", "asked_by", "assigned_arm", "attempt_id", "capabilities", "capability",
     "capability_token", "cause_topic", "code", "collection", "command", "command_hash",
     "completed_steps", "consumer", "continuation", "contract_digest", "default_model", "depends_on",
-    "description", "digest", "dropped", "embedding_model", "endpoint", "episode_id", "error", "error_code",
+    "accepted_with", "memory_ids", "description", "digest", "dropped", "embedding_model", "endpoint", "episode_id", "error", "error_code",
     "failed_step", "failed_task_id", "field", "health_check_url", "input_hash", "input_name", "input_schema_json",
-    "instance_id", "judge_capabilities", "judge_task_id", "key_id", "location", "media_type", "memory_id", "model",
+    "instance_id", "judge_capabilities", "judge_task_id", "key_id", "location", "media_type", "memory_id", "memory_ids", "model",
     "model_version", "name", "output_hash", "output_schema_json", "output_type", "owner", "parent_task_id", "path",
     "peaks", "policy", "previous_key_id", "price_version", "program_id", "public_key", "reason",
     "recovery_task_id", "registered_by", "repaired", "replaces", "request_id", "required_capabilities", "resource",

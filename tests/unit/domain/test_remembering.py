@@ -11,11 +11,12 @@ from octolog.domain import facts as f
 from octolog.domain.assignment import AttemptAssignment
 from octolog.domain.contract import ApproveTask, Orchestration
 from octolog.domain.errors import InvalidContract
+from octolog.domain.ids import TaskId
 from octolog.domain.memory import MAX_PROPOSALS, EntityType, MemoryProposal, check_memory
 from octolog.testing import ArmsTopic, ShardLog, cancel, capability, failure, step, submit, success
 from streams.snapshots import Parts, opened, snapshot, snapshot_key
 
-ROOT: Final = "task-1"
+ROOT: Final = TaskId("task-1")
 CRITERIA: Final = ("short", "true")
 REFUSED: Final = json.dumps({"valid": False, "passed": ["short"], "failed": ["true"]})
 ACCEPTED: Final = json.dumps({"valid": True, "passed": list(CRITERIA)})
@@ -183,7 +184,7 @@ def test_proposals_that_wait_outlive_the_process() -> None:
     story = Story()
     story.send(submit(**JUDGED))
     story.send(success(story.only(), '"text"', memories=(memory("one"),)))
-    entry = story.log.shard.trees[ROOT]  # type: ignore[index]
+    entry = story.log.shard.trees[ROOT]
     again = opened(Parts({snapshot_key(record): record for record in snapshot(entry)}))
     assert again is not None
     assert again.tree.proposed == entry.tree.proposed != {}

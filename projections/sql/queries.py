@@ -209,4 +209,6 @@ def _reason(error: BaseException) -> str:
         return "the query needs more memory than the store may use; narrow it"
     if isinstance(error, duckdb.TransactionException):
         return f"a statement that writes is not allowed here: only {_ALLOWED}"
+    if isinstance(error, duckdb.BinderException | duckdb.CatalogException):
+        return f"{one_line(error)}; `octolog tables` lists tables and columns"
     return one_line(error)

@@ -14,21 +14,25 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from typer.testing import CliRunner
 
 from deploy.kafka import EmbeddedKafka
 from octolog.app.connection import Connection
 from octolog.app.processes import wait_until
 from octolog.app.verification import verify_log
+from octolog.cli.application import build
 from octolog.client import Client
 from octolog.domain import facts as f
 from octolog.domain.assignment import AttemptAssignment, FeedbackKind
 from octolog.domain.ids import AttemptId
+from octolog.domain.memory import EntityType, MemoryProposal, MemoryRecorded
 from octolog.domain.reports import ExecutionResult, ModelCallIntended, ResourceUsed
 from octolog.domain.values import Amounts, Limits, RetryPolicy
 from octolog.testing import failure, step, submit, success
-from streams.topics import RESOURCES, TASKS
+from streams.topics import MEMORY, RESOURCES, TASKS
 from tests.acceptance.spender import SPENDER
 from tests.chaos.engine import ROOT, WAIT_S, Answering, Facts, Processor, engine_settings, send
+from tests.integration.test_memory_service import records, running
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("kafka_jars"), pytest.mark.timeout(600)]
 
@@ -131,6 +135,57 @@ def test_plans_verdicts_and_people_through_the_log(log: tuple[Connection, Proces
     finally:
         for arm in arms:
             arm.finish()
+
+
+# Memories
+
+
+def proposing(of: AttemptAssignment) -> ExecutionResult:
+    """Proposes to remember what it wrote; only what is good is accepted."""
+    good = of.goal == "write it well"
+    content = f"the heron fishes at {'dawn' if good else 'noon'}"
+    proposal = MemoryProposal(EntityType.FACT, content, 0.9, ("heron",))
+    return success(of, '"final"' if good else '"draft"', memories=(proposal,))
+
+
+def test_29_what_an_arm_proposes_is_found_once_its_result_is_accepted_and_else_never(
+    log: tuple[Connection, Processor, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection, processor, folder = log
+    arms = [Answering(connection, "proposer", proposing), Answering(connection, "heron-judge", judge)]
+    rule = {"judge_capabilities": ["heron-judge"], "max_repairs": 0}
+    common = {
+        "required_capabilities": ["proposer"],
+        "acceptance_criteria": CRITERIA,
+        "orchestration": rule,
+    }
+    client = Client(connection)
+    try:
+        bad = client.submit({"goal": "write it", **common})
+        good = client.submit({"goal": "write it well", **common})
+        ends = [client.wait(each, WAIT_S).status for each in (bad, good)]
+        assert ends == ["failed", "completed"], processor.output()
+    finally:
+        for arm in arms:
+            arm.finish()
+    (accepted,) = [x for x in _facts(connection, good.task_id) if isinstance(x, f.MemoriesAccepted)]
+    recorded = [x for x in _told(connection, MEMORY) if isinstance(x, MemoryRecorded)]
+    assert [(x.task_id, x.memory.source, x.memory.memory_id) for x in recorded] == [
+        (good.task_id, "proposer", accepted.memory_ids[0])
+    ]
+    assert any(isinstance(x, f.MemoriesProposed) for x in _facts(connection, bad.task_id))
+    assert verify_log(connection).ok
+
+    home = folder / "memories"
+    settings = connection.settings.model_copy(update={"home": home, "embedding_model": "hashing"})
+    with running(settings) as node:
+        for place, _ in records(node, MEMORY):
+            node.wait_for(MEMORY, place.partition, place.offset)
+    monkeypatch.setenv("OCTOLOG_EMBEDDING_MODEL", "hashing")
+    arguments = ["memory", "search", "when the heron fishes", "--json", "--home", str(home)]
+    found = CliRunner().invoke(build(), arguments)
+    assert found.exit_code == 0, found.output
+    assert [hit["memory_id"] for hit in json.loads(found.stdout)["hits"]] == list(accepted.memory_ids)
 
 
 # Budgets

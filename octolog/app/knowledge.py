@@ -18,9 +18,9 @@ from octolog.app.knowledge_files import current_file, drop_file, new_file, use_f
 from octolog.app.live_store import LiveAnalytics, LiveStore
 from octolog.app.notary import NotaryThread
 from octolog.app.processes import StateFile, Stop
-from octolog.app.projector import ProjectorState, follow
+from octolog.app.projector import ProjectorState, follow, read_on
 from octolog.app.query_server import QueryServer
-from octolog.app.rebuild import equal_at_once, read_on
+from octolog.app.rebuild import equal_at_once
 from octolog.app.settings import Settings
 from octolog.domain.errors import NotFound, Refused, StoreUnavailable
 from octolog.domain.health import Record

@@ -11,10 +11,11 @@ from typing import Any, Final, Protocol, TypeVar
 
 from octolog.app.node import status
 from octolog.app.processes import StateFile
+from octolog.app.projector import catch_up, read_on
 from octolog.app.settings import Settings
 from octolog.domain.errors import NotFound, StoreUnavailable
 from octolog.domain.memory import EmbeddingModelFixed
-from octolog.ports import LogRecord, Positions, Progress
+from octolog.ports import DeadLetterSink, LogReader, LogRecord, Positions, Progress
 from projections.memory import queries
 from projections.memory.conditions import Where
 from projections.memory.embedding import PACKAGED, Embedder, Endpoint, open_embedder
@@ -145,6 +146,37 @@ class OpenMemory:
             "drift": drift.document(),
         }
 
+    def rebuild(
+        self, reader: LogReader, codec: Codec, dead_letters: DeadLetterSink | None, progress: Progress
+    ) -> dict[str, Any]:
+        """Build the memories anew from offset 0 beside those in use, find both equal, and use the new ones.
+
+        Args:
+            reader: Reads the log.
+            codec: Reads records.
+            dead_letters: Told of what the collection in use cannot store, as it is read on to the log's end.
+            progress: Told of records read.
+
+        Raises:
+            Refused: When they differ; nothing was changed.
+        """
+        live, model = self._store, self._embedder
+        made = self._collections.create(live.spec)
+        try:
+            built = MemoryProjection(made, model, codec)
+            read = catch_up(built, reader, progress)
+            with self.writing:
+                catch_up(MemoryProjection(live, model, codec, dead_letters), reader)
+                read += read_on(built, reader, live.positions())
+                count = queries.require_equal(live, made)
+                self._collections.use(made)
+                self._store = made
+        except BaseException:
+            if self._store is not made:
+                self._collections.discard(made)
+            raise
+        return {"records": read, "memories": count, "verified": True}
+
     def close(self) -> None:
         """Release the store."""
         self._collections.close()
@@ -229,7 +261,7 @@ def open_memories(settings: Settings) -> Iterator[Memories]:
         NotFound: When nothing was remembered in this home yet.
         StoreUnavailable: When neither answers.
     """
-    url = _service_url(settings)
+    url = service_url(settings)
     if url is not None:
         from octolog.app.memory_remote import RemoteMemories
 
@@ -245,7 +277,7 @@ def open_memories(settings: Settings) -> Iterator[Memories]:
         memory.close()
 
 
-def _service_url(settings: Settings) -> str | None:
+def service_url(settings: Settings) -> str | None:
     """Where the node answers; None where no node runs."""
     deadline = time.monotonic() + _PATIENCE_S
     while (now := status(settings)).running:

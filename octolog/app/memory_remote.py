@@ -54,10 +54,17 @@ class RemoteMemories:
     def reembed(self, asked: Reembedding, progress: Progress) -> dict[str, Any]:
         """Embed every memory with another model, in the node, and wait until that is in use."""
         said = self._ask("POST", "/reembed", TypeAdapter(Reembedding).dump_python(asked, mode="json"))
+        return self._ended(said, progress)
+
+    def rebuild(self, progress: Progress) -> dict[str, Any]:
+        """Build the memories anew, in the node, and wait until those are in use."""
+        return self._ended(self._ask("POST", "/rebuild", {}), progress)
+
+    def _ended(self, said: dict[str, Any], progress: Progress) -> dict[str, Any]:
         while said["state"] == "running":
             progress(said["done"], said["total"])
             time.sleep(_POLL_S)
-            said = self._ask("GET", "/reembed", None)
+            said = self._ask("GET", "/job", None)
         if said["state"] == "failed":
             raise error_of(said)
         found: dict[str, Any] = said["result"]

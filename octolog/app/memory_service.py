@@ -22,7 +22,7 @@ from octolog.app.settings import Settings
 from octolog.domain.errors import OctologError, Refused
 from octolog.domain.ids import ArmId
 from octolog.domain.memory import EmbeddingModelFixed, EpisodeReadDenied
-from octolog.ports import Publisher
+from octolog.ports import Progress, Publisher
 from projections.episodes.document import to_text
 from projections.episodes.sink import TOPIC as EPISODES
 from projections.episodes.sink import EpisodeProjection
@@ -97,6 +97,7 @@ class MemoryService:
         self._denials = LoggedDenials(self._publisher, codec)
         self.progress, self.episode_progress = ProjectorState(), ProjectorState()
         self._job: dict[str, Any] = {"state": "none"}
+        self._job_lock = threading.Lock()
         self._server = _Server(self)
 
     def start(self) -> str:
@@ -140,15 +141,15 @@ class MemoryService:
         return [json.loads(to_text(episode)) for episode in found]
 
     def start_reembedding(self, asked: Any) -> Any:
-        """Start it; one at a time. Ask `reembedding` how it is."""
+        """Start it; one at a time. Ask `job` how it is."""
         wanted = TypeAdapter(Reembedding).validate_python(asked)
-        if self._job["state"] == "running":
-            raise Refused("the memories are being embedded anew already")
-        self._job = {"state": "running", "done": 0, "total": 0}
-        threading.Thread(target=self._reembed, args=(wanted,), name="reembed", daemon=True).start()
-        return self._job
+        return self._begin(lambda progress: self.memory.reembed(wanted, progress, self._catch_up))
 
-    def reembedding(self, _asked: Any) -> Any:
+    def start_rebuild(self, _asked: Any) -> Any:
+        """Start building the memories anew; one job at a time. Ask `job` how it is."""
+        return self._begin(self._rebuild)
+
+    def job(self, _asked: Any) -> Any:
         """How it is."""
         return self._job
 
@@ -160,12 +161,24 @@ class MemoryService:
             "caught_up": self.progress.caught_up and self.episode_progress.caught_up,
         }
 
-    def _reembed(self, wanted: Reembedding) -> None:
+    def _begin(self, work: Callable[[Progress], dict[str, Any]]) -> Any:
+        with self._job_lock:
+            if self._job["state"] == "running":
+                raise Refused("the memories are being embedded or built anew already")
+            self._job = {"state": "running", "done": 0, "total": 0}
+        threading.Thread(target=self._run, args=(work,), name="anew", daemon=True).start()
+        return self._job
+
+    def _rebuild(self, progress: Progress) -> dict[str, Any]:
+        with self._connection_reader() as reader:
+            return self.memory.rebuild(reader, self._connection.codec(), self._letters, progress)
+
+    def _run(self, work: Callable[[Progress], dict[str, Any]]) -> None:
         def progress(done: int, total: int) -> None:
             self._job = {"state": "running", "done": done, "total": total}
 
         try:
-            result = self.memory.reembed(wanted, progress, self._catch_up)
+            result = work(progress)
             self._job = {"state": "done", "result": result}
         except OctologError as error:
             self._job = {"state": "failed", "error": _known(type(error)), "message": str(error)}
@@ -196,7 +209,8 @@ class _Server:
             web.post("/show", _handler(service.show)),
             web.post("/episodes", _handler(service.read_episodes)),
             web.post("/reembed", _handler(service.start_reembedding)),
-            web.get("/reembed", _handler(service.reembedding)),
+            web.post("/rebuild", _handler(service.start_rebuild)),
+            web.get("/job", _handler(service.job)),
             web.get("/positions", _handler(service.positions)),
         ]
         self._loop = asyncio.new_event_loop()

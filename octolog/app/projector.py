@@ -66,6 +66,16 @@ def catch_up(projection: Projection, reader: LogReader, progress: Progress | Non
     return read
 
 
+def read_on(projection: Projection, reader: LogReader, until: Positions) -> int:
+    """Feed a projection exactly up to some positions; returns the records read."""
+    known, read = projection.positions(), 0
+    start = {place: known.get(place, 0) for place in until}
+    for batch in reader.read(start, until=until):
+        projection.apply(batch, after(batch))
+        read += len(batch)
+    return read
+
+
 def after(batch: Iterable[LogRecord]) -> Positions:
     """The positions after a batch."""
     return {(record.topic, record.partition): record.offset + 1 for record in batch}

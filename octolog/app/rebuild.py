@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from octolog.app.connection import Connection
 from octolog.app.knowledge_files import current_file, drop_file, use_file
-from octolog.app.projector import after
+from octolog.app.projector import after, read_on
 from octolog.app.settings import Settings
 from octolog.domain.errors import Refused
-from octolog.ports import LogReader, Positions, Progress, Projection
+from octolog.ports import LogReader, Positions, Progress
 from projections.analytics.queries import table_digests
 from projections.analytics.sink import AnalyticsProjection
 from projections.duck import Store, merge_stores
@@ -113,16 +113,6 @@ def _equal_to_file(path: Path, built: AnalyticsProjection, store: Store, connect
         return True
     finally:
         old.close()
-
-
-def read_on(projection: Projection, reader: LogReader, until: Positions) -> int:
-    """Feed a projection exactly up to some positions; returns the records read."""
-    known, read = projection.positions(), 0
-    start = {place: known.get(place, 0) for place in until}
-    for batch in reader.read(start, until=until):
-        projection.apply(batch, after(batch))
-        read += len(batch)
-    return read
 
 
 def _shares(ends: Positions, processes: int) -> list[Positions]:

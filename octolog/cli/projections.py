@@ -10,13 +10,13 @@ import typer
 
 from octolog.cli.command import Call, command
 from octolog.cli.output import progress, table
-from octolog.domain.errors import NotFound
+from octolog.domain.errors import NotFound, Refused
 from octolog.ports import Progress
 
 if TYPE_CHECKING:
     from octolog.app.settings import Settings
 
-NAMES = ("analytics",)
+NAMES = ("analytics", "memory")
 """What can be built anew. Registry and provenance are views of the same store, and are built with it."""
 
 
@@ -89,4 +89,12 @@ def _rebuild_analytics(settings: Settings, processes: int, stage: Progress) -> d
         return {"records": read, **queries.swap(path.name), "file": path}
 
 
-_REBUILDS: Final = {"analytics": _rebuild_analytics}
+def _rebuild_memory(settings: Settings, processes: int, stage: Progress) -> dict[str, Any]:
+    from octolog.app.memory_rebuild import rebuild_memory
+
+    if processes > 1:
+        raise Refused("memories are built anew by the process that has them; leave --partitions out")
+    return rebuild_memory(settings, stage)
+
+
+_REBUILDS: Final = {"analytics": _rebuild_analytics, "memory": _rebuild_memory}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import chain, zip_longest
 from typing import Any, Final
 
 from octolog.domain.errors import NotFound, Refused
@@ -11,11 +13,12 @@ from projections.memory.conditions import Where
 from projections.memory.embedding import Embedder
 from projections.memory.fusion import fused
 from projections.memory.point import OPEN, Point
-from projections.memory.store import MemoryStore, Vectors
+from projections.memory.store import Entry, MemoryStore, Vectors
 from projections.memory.words import query_vector
 
 MAX_TOP_K: Final = 1_000
 _SCANNED: Final = 500
+_ROUNDING: Final = 1e-5
 _FETCH: Final = 2
 """Each search brings so many times what is asked for: a memory that both find late may come before one of either."""
 
@@ -90,6 +93,40 @@ def canonical_digest(store: MemoryStore) -> str:
             digest.update(repr((said, words)).encode())
     digest.update(repr(sorted(store.positions().items())).encode())
     return digest.hexdigest()
+
+
+def require_equal(live: MemoryStore, built: MemoryStore) -> int:
+    """Hold a collection against one that was built anew; returns how many points both have.
+
+    Everything is the same to the byte but the embeddings, which a store may have normalised once more.
+
+    Raises:
+        Refused: When they differ; names the memory.
+    """
+    if live.positions() != built.positions():
+        raise Refused("the memories as rebuilt end at another offset; nothing was changed")
+    count = 0
+    for ours, theirs in zip_longest(_entries(live), _entries(built)):
+        if ours is None or theirs is None or not _same(ours, theirs):
+            there = next(one for one in (ours, theirs) if one is not None).point.memory.memory_id
+            raise Refused(f"memory {there} as rebuilt differs from the one in use; nothing was changed")
+        count += 1
+    return count
+
+
+def _entries(store: MemoryStore) -> Iterator[Entry]:
+    return chain.from_iterable(store.scan(_SCANNED))
+
+
+def _same(one: Entry, other: Entry) -> bool:
+    (dense, words), (others, other_words) = one.vectors, other.vectors
+    return (
+        one.point == other.point
+        and sorted(zip(words.indices, words.values, strict=True))
+        == sorted(zip(other_words.indices, other_words.values, strict=True))
+        and len(dense) == len(others)
+        and all(abs(a - b) <= _ROUNDING for a, b in zip(dense, others, strict=True))
+    )
 
 
 def document(point: Point) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -34,6 +34,7 @@ from octolog.domain.upkeep import DeadLetter
 from octolog.ports import LogRecord
 from projections.episodes.store import EpisodeDenied
 from projections.memory.conditions import AsOf, Where
+from projections.memory.queries import canonical_digest
 from streams.topics import DEAD_LETTERS
 from tests.conftest import KafkaUnderTest
 from tests.unit.memory.conftest import remembered
@@ -279,6 +280,59 @@ def test_a_node_embeds_anew_and_says_so_in_the_log(
                 for _, event in records(node, MEMORY)
             )
         )
+
+
+def test_a_rebuild_takes_over_without_a_failing_search_and_never_where_it_differs(
+    kafka: KafkaUnderTest, client: Client, tmp_path: Path
+) -> None:
+    fresh = Settings(home=tmp_path, bootstrap_servers=kafka.bootstrap_servers, embedding_model="hashing")
+    word = f"stork{uuid4().hex[:8]}"
+    first = remember(client, f"a {word} nests", tags=(word,))
+    done = remember(client, f"a {word} gone", tags=(word,))
+    gone = client.forget_memory(done.memory_id, reason="test")
+    late = remember(client, f"a {word} lands", tags=(word,))
+    with running(fresh) as node:
+        for place in (first.sent, gone, late.sent):
+            node.wait_for(MEMORY, place.partition, place.offset)
+        before, digest = node.service.memory.store, canonical_digest(node.service.memory.store)
+        answers: list[list[str]] = []
+        over = threading.Event()
+
+        def search() -> None:
+            with RemoteMemories(node.url) as remote:
+                while not over.is_set():
+                    answers.append([hit["memory_id"] for hit in remote.search(word, 5, Where(tags=(word,)))])
+
+        asking = threading.Thread(target=search)
+        asking.start()
+        try:
+            until(lambda: bool(answers) or not asking.is_alive())
+            found = node.remote.rebuild(lambda _done, _total: None)
+        finally:
+            asked = len(answers)
+            until(lambda: len(answers) > asked or not asking.is_alive())
+            over.set()
+            asking.join(WAIT_S)
+        assert len(answers) > asked, "a search failed"
+        assert all(answer == answers[0] and len(answer) == 2 for answer in answers)
+        assert found["verified"]
+        rebuilt = node.service.memory.store
+        assert rebuilt is not before
+        assert canonical_digest(rebuilt) == digest
+        assert found["memories"] == rebuilt.count()
+        # What no record says is in use: the rebuild finds it, names it, and leaves it.
+        (point, *_) = rebuilt.versions(late.memory_id)
+        rebuilt.update([replace(point, reason="nobody said so")])
+        with pytest.raises(Refused, match=f"memory {late.memory_id} as rebuilt differs"):
+            node.remote.rebuild(lambda _done, _total: None)
+        assert node.service.memory.store is rebuilt
+        rebuilt.update([point])
+    arguments = ["projections", "rebuild", "memory", "--json", "--home", str(tmp_path)]
+    environment = {"OCTOLOG_BOOTSTRAP_SERVERS": kafka.bootstrap_servers, "OCTOLOG_EMBEDDING_MODEL": "hashing"}
+    result = CliRunner().invoke(build(), arguments, env=environment)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["verified"]
+    assert len([*(tmp_path / "memory").glob("collection-*")]) == 1
 
 
 def test_the_nodes_memory_process_answers_the_command_line_and_stops_when_told(

@@ -87,7 +87,7 @@ def _option(parameter: inspect.Parameter) -> str:
     first = (info.default,) if isinstance(info.default, str) else ()  # typer takes the first name there
     names = (*first, *(info.param_decls or ())) or ((f"{long}/--no-{parameter.name}",) if flag else (long,))
     value = "" if flag else f" {_value(parameter)}"
-    shown = "" if flag or default in (None, "") else f" Default: {default}."
+    shown = "" if flag or default in (None, "", inspect.Parameter.empty) else f" Default: {default}."
     cells = (f"`{', '.join(names)}{value}`", f"{info.help}{shown}")
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
 

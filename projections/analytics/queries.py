@@ -6,15 +6,20 @@ Every row is a dict of column names to Python values; timestamps are naive and i
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from octolog.domain.errors import NotFound
 from octolog.domain.ids import TaskId
+from projections.analytics.places import place_of, possible_roots
+from projections.analytics.state import attempts_of, nodes_of, output_of, tasks_of, tree_row
+from projections.analytics.tree import Row, Tree, read_tree
 from projections.duck import Snapshot, Store
 from projections.tables import quoted
 
-Row: TypeAlias = dict[str, Any]
-
+_FIRST_LOOK: Final = 5_000
+"""Tasks among which those of a status are looked for before all are: seldom are there too few."""
+_COMMON: Final = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
+"""What tasks end as; of the others there may be a few, anywhere."""
 _BELOW: Final = (
     "task_id",
     "parent_task_id",
@@ -37,10 +42,31 @@ def root_of(store: Store, task_id: TaskId) -> TaskId:
     Raises:
         NotFound: When no such task is in the store.
     """
-    rows = store.rows("SELECT root_task_id FROM task_nodes WHERE task_id = ? LIMIT 1", [task_id])
-    if not rows:
-        raise NotFound(f"no task {task_id} in the log as far as it was read")
-    return TaskId(rows[0]["root_task_id"])
+    with store.snapshot() as now:
+        place = place_of(now, task_id)
+        if place is not None and place.indexed and "task_submitted" in place.tables:
+            return task_id
+        return tree_with(now, task_id)[0].root
+
+
+def tree_with(now: Snapshot, task_id: TaskId, *, chain: bool = False) -> tuple[Tree, list[Row]]:
+    """The facts of the tree that a task belongs to, and every task of it as `task_nodes` has it.
+
+    Args:
+        now: The store.
+        task_id: The task.
+        chain: Read what the chain of custody needs, instead of what states need.
+
+    Raises:
+        NotFound: When no such task is in the store.
+    """
+    for root in (*possible_roots(task_id), None):
+        # What an id does not tell, the view finds, in all trees.
+        tree = read_tree(now, _root_in(now, task_id) if root is None else root, chain=chain)
+        nodes = nodes_of(tree) if tree is not None else []
+        if tree is not None and any(node["task_id"] == task_id for node in nodes):
+            return tree, nodes
+    raise NotFound(f"no task {task_id} in the log as far as it was read")
 
 
 def task(store: Store, task_id: TaskId) -> Row:
@@ -49,16 +75,16 @@ def task(store: Store, task_id: TaskId) -> Row:
     Raises:
         NotFound: When no such task is in the store.
     """
-    root = root_of(store, task_id)
-    every = store.rows("SELECT * FROM tasks WHERE root_task_id = ? ORDER BY seq, task_id", [root])
+    with store.snapshot() as now:
+        tree, nodes = tree_with(now, task_id)
+    every = tasks_of(tree, nodes)
     row = dict(next(one for one in every if one["task_id"] == task_id))
-    row["tried"] = store.rows(
-        "SELECT * FROM attempts WHERE root_task_id = ? AND task_id = ? ORDER BY number", [root, task_id]
-    )
+    tried = [one for one in attempts_of(tree) if one["task_id"] == task_id]
+    row["tried"] = sorted(tried, key=lambda one: int(one["number"]))
     row["steps"] = [one for one in every if one["parent_task_id"] == task_id]
     row["below"] = _below(every, task_id)
-    row["tree"] = store.rows("SELECT * FROM trees WHERE root_task_id = ?", [root])[0]
-    row["output"] = _output(store, root, task_id)
+    row["tree"] = tree_row(tree)
+    row["output"] = output_of(tree, task_id)
     return row
 
 
@@ -72,10 +98,10 @@ def tasks(store: Store, limit: int = 50, status: str | None = None) -> list[Row]
                ORDER BY submitted_at DESC, root_task_id, task_id LIMIT ?""",
             [limit, limit],
         )
-    return store.rows(
-        "SELECT * FROM tasks WHERE status = ? ORDER BY submitted_at DESC, root_task_id, task_id LIMIT ?",
-        [status.upper(), limit],
-    )
+    with store.snapshot() as now:
+        wanted = status.upper()
+        found = _newest(now, limit, wanted, _FIRST_LOOK) if wanted in _COMMON else []
+        return found if len(found) == limit else _newest(now, limit, wanted, None)
 
 
 def trees(store: Store, limit: int = 50, status: str | None = None) -> list[Row]:
@@ -184,16 +210,26 @@ def _below(tasks: list[Row], task_id: TaskId) -> list[Row]:
     return found
 
 
-def _output(store: Store, root: TaskId, task_id: TaskId) -> Row | None:
-    rows = store.rows(
-        """SELECT coalesce(nullif(done.output, ''), made.output) AS output,
-                  coalesce(done.output_blob_sha256, made.output_blob_sha256) AS blob_sha256,
-                  coalesce(done.output_blob_size_bytes, made.output_blob_size_bytes) AS blob_size_bytes,
-                  coalesce(done.output_blob_media_type, made.output_blob_media_type) AS blob_media_type,
-                  made.confidence
-           FROM task_completed AS done LEFT JOIN attempt_ended AS made
-             ON made.link_root_task_id = done.link_root_task_id AND made.attempt_id = done.attempt_id
-           WHERE done.link_root_task_id = ? AND done.task_id = ?""",
-        [root, task_id],
-    )
-    return rows[0] if rows else None
+def _newest(now: Snapshot, limit: int, status: str, among: int | None) -> list[Row]:
+    """Of the newest tasks, `among` of them, those of a status; exact as soon as it finds `limit`. None: of all."""
+    where, values = "status = ?", [status]
+    if among is not None:
+        since = now.rows(
+            "SELECT submitted_at FROM task_nodes ORDER BY submitted_at DESC LIMIT 1 OFFSET ?", [among]
+        )
+        if not since:
+            return []
+        at = since[0]["submitted_at"]
+        # The view is worked out for the trees of these tasks alone.
+        where += """ AND submitted_at > ? AND root_task_id IN
+            (SELECT root_task_id FROM task_nodes WHERE submitted_at > ?)"""
+        values += [at, at]
+    sql = f"SELECT * FROM tasks WHERE {where} ORDER BY submitted_at DESC, root_task_id, task_id LIMIT ?"  # noqa: S608 -- no input
+    return now.rows(sql, [*values, limit])
+
+
+def _root_in(now: Snapshot, task_id: TaskId) -> TaskId:
+    rows = now.rows("SELECT root_task_id FROM task_nodes WHERE task_id = ? LIMIT 1", [task_id])
+    if not rows:
+        raise NotFound(f"no task {task_id} in the log as far as it was read")
+    return TaskId(rows[0]["root_task_id"])

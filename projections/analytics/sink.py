@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from octolog.domain.errors import StoreUnavailable, UndecodableRecord
 from octolog.ports import DeadLetterSink, LogRecord, Positions
+from projections.analytics import places
 from projections.analytics.fold import NO_SCHEMA, Batch, Group, fold
 from projections.analytics.programs import FOLDS, SOURCES, TABLES, store_programs
 from projections.analytics.views import views_sql
@@ -31,7 +32,7 @@ CREATE TABLE IF NOT EXISTS meta.positions (
 
 def layout() -> str:
     """Changes with any table, view, or statement that fills one: a store made by another is filled anew."""
-    return layout_digest(*TABLES, *FOLDS, views_sql())
+    return layout_digest(*TABLES, *places.DDL, *FOLDS, views_sql())
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ class AnalyticsProjection:
             return
         rows, refused = 0, []
         of_programs: dict[str, list[Any]] = {name: [] for name in SOURCES}
+        of_trees: list[tuple[str, Any]] = []
         with self._store.transaction():
             for table, columns in self._read_ahead(batch):
                 refused += columns.refused
@@ -104,6 +106,9 @@ class AnalyticsProjection:
                     rows += frame.height
                     if table.name in of_programs:
                         of_programs[table.name].append(frame)
+                    if places.is_fact(table.name):
+                        of_trees.append((table.name, frame))
+            places.store_places(self._store, of_trees)
             store_programs(self._store, of_programs)
             if self._dead_letters is not None:
                 for refusal in refused:
@@ -117,12 +122,12 @@ class AnalyticsProjection:
         with self._store.transaction():
             for kind, name in self._relations():
                 self._store.execute(f"DROP {kind} IF EXISTS main.{quoted(name)} CASCADE")
-            for name in ("projections", "positions"):
+            for name in ("projections", "positions", "tree_places"):
                 self._store.execute(f"DROP TABLE IF EXISTS meta.{name}")
             self._store.execute(_META)
             for table in tables():
                 self._store.execute(table.ddl)
-            for ddl in TABLES:
+            for ddl in (*TABLES, *places.DDL):
                 self._store.execute(ddl)
             self._store.execute(views_sql())
             self._store.execute(

@@ -8,7 +8,8 @@ from hashlib import sha256
 from typing import Any, Final
 
 from octolog.domain.ids import TaskId
-from projections.analytics.queries import Row, root_of
+from projections.analytics.queries import root_of
+from projections.analytics.tree import Row
 from projections.duck import Store
 from projections.provenance.fold import descent
 from projections.provenance.graph import How, Kind, Lineage, Ref, Thing

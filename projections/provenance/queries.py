@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from hashlib import sha256
 from typing import Final
 
 from octolog.domain.ids import ArmId, AttemptId, TaskId
-from projections.analytics.queries import Row, root_of, timeline
-from projections.duck import Store
+from projections.analytics.queries import tree_with
+from projections.analytics.tree import Row, Tree
+from projections.duck import Snapshot, Store
 from projections.provenance.fold import (
     Action,
     ChainLink,
@@ -21,101 +23,75 @@ from projections.provenance.fold import (
 )
 from projections.provenance.lineage import Family
 
+_FACT_TOPIC: Final = "octolog.tasks"
 PROCESSOR: Final = "task-processor"
 """Who decides: the one writer of facts."""
 
-_FACTS: Final = (
-    (
-        Action.RECEIVED,
-        "TaskSubmitted",
-        "task_submitted",
-        "contract_task_id",
-        "'from ' || submitted_by",
-        "",
-        "",
-    ),
-    (
-        Action.PLANNED,
-        "TaskSubmitted",
-        "task_submitted",
-        "contract_task_id",
-        "if(len(contract_steps) > 0, len(contract_steps) || ' steps', len(contract_operators) || ' operators')",
-        "",
-        "",
-    ),
-    (Action.PLANNED, "TaskPlanned", "task_planned", "task_id", "len(steps) || ' steps'", "", "attempt_id"),
-    (
-        Action.BEGAN,
-        "OperatorStarted",
-        "operator_started",
-        "task_id",
-        "concat_ws(' ', lower(type), 'for input ' || nullif(input_name, ''))",
-        "",
-        "",
-    ),
+
+def _parts(fact: Row) -> str:
+    return f"{len(fact['steps'])} steps" if fact["steps"] else f"{fact['operators']} operators"
+
+
+def _began(fact: Row) -> str:
+    return " ".join(
+        (fact["type"].lower(), *([f"for input {fact['input_name']}"] if fact["input_name"] else []))
+    )
+
+
+def _joined(*said: str | None) -> str:
+    return ": ".join(one for one in said if one is not None)
+
+
+_FACTS: Final[tuple[tuple[Action, str, str, Callable[[Row], str]], ...]] = (
+    (Action.RECEIVED, "TaskSubmitted", "task_submitted", lambda fact: f"from {fact['submitted_by']}"),
+    (Action.PLANNED, "TaskSubmitted", "task_submitted", _parts),
+    (Action.PLANNED, "TaskPlanned", "task_planned", lambda fact: f"{len(fact['steps'])} steps"),
+    (Action.BEGAN, "OperatorStarted", "operator_started", _began),
     (
         Action.RECOVERED,
         "RecoveryStarted",
         "recovery_started",
-        "task_id",
-        "'recovery ' || number || ' by ' || lower(kind) || ': ' || error_message",
-        "",
-        "attempt_id",
+        lambda fact: f"recovery {fact['number']} by {fact['kind'].lower()}: {fact['error_message']}",
     ),
     (
         Action.ADOPTED,
         "ProgramAdopted",
         "program_adopted",
-        "task_id",
-        "len(operators) || ' operators from ' || recovery_task_id",
-        "",
-        "attempt_id",
+        lambda fact: f"{fact['operators']} operators from {fact['recovery_task_id']}",
     ),
     (
         Action.ASKED,
         "SubtaskRequested",
         "subtask_requested",
-        "task_id",
-        "'subtask ' || number || ': ' || request_goal",
-        "",
-        "attempt_id",
+        lambda fact: f"subtask {fact['number']}: {fact['request_goal']}",
     ),
     (
         Action.ASSIGNED,
         "AttemptAssigned",
         "attempt_assigned",
-        "task_id",
-        "'attempt ' || number || ', ' || policy",
-        "arm_id",
-        "attempt_id",
+        lambda fact: f"attempt {fact['number']}, {fact['policy']}",
     ),
-    (Action.STARTED, "LeaseRenewed", "lease_renewed", "task_id", "'by ' || instance_id", "", "attempt_id"),
+    (Action.STARTED, "LeaseRenewed", "lease_renewed", lambda fact: f"by {fact['instance_id']}"),
     (
         Action.RETRIED,
         "RetryScheduled",
         "retry_scheduled",
-        "task_id",
-        "'attempt ' || next_number || ' in ' || delay_ms || ' ms'",
-        "",
-        "",
+        lambda fact: f"attempt {fact['next_number']} in {fact['delay_ms']} ms",
     ),
-    (Action.RETURNED, "TaskCompleted", "task_completed", "task_id", "''", "", "attempt_id"),
-    (Action.FAILED, "TaskFailed", "task_failed", "task_id", "code || ': ' || message", "", ""),
+    (Action.RETURNED, "TaskCompleted", "task_completed", lambda _: ""),
+    (Action.FAILED, "TaskFailed", "task_failed", lambda fact: f"{fact['code']}: {fact['message']}"),
     (
         Action.CANCELLED,
         "TaskCancelled",
         "task_cancelled",
-        "task_id",
-        "concat_ws(': ', requested_by, nullif(reason, ''))",
-        "",
-        "",
+        lambda fact: _joined(fact["requested_by"], fact["reason"] or None),
     ),
 )
-"""Action, record, table, and SQL for the task, the detail, the arm and the attempt."""
+"""Action, record, table, and what it says in one line."""
 
-_ONLY: Final = {
-    (Action.STARTED, "LeaseRenewed"): "AND started",
-    (Action.PLANNED, "TaskSubmitted"): "AND (len(contract_steps) > 0 OR len(contract_operators) > 0)",
+_ONLY: Final[dict[tuple[Action, str], Callable[[Row], bool]]] = {
+    (Action.STARTED, "LeaseRenewed"): lambda fact: bool(fact["started"]),
+    (Action.PLANNED, "TaskSubmitted"): lambda fact: bool(fact["steps"] or fact["operators"]),
 }
 """Which facts of the table count, where not all do."""
 
@@ -130,24 +106,12 @@ _MADE_BY: Final = {
 """What a task was made as -> what was done to the task around it, that made it."""
 
 _SUBMITTED: Final = """
-SELECT told.log_timestamp AS at, told.contract_task_id AS task_id, told.contract_goal AS detail,
-       told.submitted_by AS actor, CAST(NULL AS BIGINT) AS seq, CAST(NULL AS BLOB) AS hash,
-       told.log_topic, told.log_partition, told.log_offset
-FROM submit_task AS told JOIN task_submitted AS fact
-  ON fact.link_root_task_id = told.root_task_id AND fact.contract_task_id = told.contract_task_id
- AND fact.link_cause_topic = told.log_topic AND fact.link_cause_offset = told.log_offset
-WHERE told.root_task_id = ?
+SELECT log_timestamp AS at, contract_task_id AS task_id, contract_goal AS detail, submitted_by AS actor,
+       CAST(NULL AS BIGINT) AS seq, CAST(NULL AS BLOB) AS hash, log_topic, log_partition, log_offset
+FROM submit_task
+WHERE list_contains($offsets, log_offset) AND log_offset BETWEEN $first AND $last AND root_task_id = $root
 """
 """The very commands that the facts name as their cause; a repeat of a command is not one of them."""
-
-_ENDED: Final = """
-SELECT happened_at AS at, task_id, concat_ws(': ', outcome, error_code, error) AS detail, arm_id AS actor,
-       link_seq AS seq, hash, log_topic, log_partition, log_offset, arm_id, attempt_id, provenance_command_hash,
-       provenance_data_sources, provenance_input_hash, provenance_model_version, provenance_tests_passed,
-       coalesce(provenance_output_hash, output_blob_sha256,
-                CASE WHEN output <> '' THEN sha256(output) END) AS output_hash, outcome
-FROM attempt_ended WHERE link_root_task_id = ?
-"""
 
 
 def provenance(store: Store, task_id: TaskId) -> Custody:
@@ -156,66 +120,96 @@ def provenance(store: Store, task_id: TaskId) -> Custody:
     Raises:
         NotFound: When no such task is in the store.
     """
-    root = root_of(store, task_id)
-    nodes = store.rows("SELECT * FROM task_nodes WHERE root_task_id = ?", [root])
-    family = descent(task_id, {node["task_id"]: node["parent_task_id"] for node in nodes})
-    related = Family(nodes)
-    every = list(_entries(store, root))
-    entries = [entry for entry in every if entry.task_id in family]
-    links = [ChainLink(row["seq"], row["prev_hash"], row["hash"]) for row in timeline(store, root)]
-    outputs = {entry.task_id: entry.output_hash for entry in every if entry.action is Action.EXECUTED}
-    return Custody(
-        root_task_id=root,
-        task_id=task_id,
-        entries=numbered([*_origin(task_id, related, every), *entries]),
-        inputs=(
-            *_inputs(task_id, related, family, entries, outputs),
-            *_recalled(store, root, family),
-            *_workers(store, root, family),
-        ),
-        used_by=tuple(_used_by(store, task_id, related, family, outputs.get(task_id))),
-        facts=len(links),
-        faults=chain_faults(links),
-    )
+    with store.snapshot() as now:
+        tree, nodes = tree_with(now, task_id, chain=True)
+        return _custody(now, task_id, tree, nodes)
 
 
 custody = provenance
 
 
-def _entries(store: Store, root: TaskId) -> Iterator[Entry]:
-    for row in store.rows(_SUBMITTED, [root]):
+def _custody(now: Snapshot, task_id: TaskId, tree: Tree, nodes: list[Row]) -> Custody:
+    family = descent(task_id, {node["task_id"]: node["parent_task_id"] for node in nodes})
+    related = Family(nodes)
+    every = list(_entries(now, tree))
+    entries = [entry for entry in every if entry.task_id in family]
+    links = [
+        ChainLink(row["seq"], row["prev_hash"], row["hash"]) for rows in tree.facts.values() for row in rows
+    ]
+    outputs = {entry.task_id: entry.output_hash for entry in every if entry.action is Action.EXECUTED}
+    return Custody(
+        root_task_id=tree.root,
+        task_id=task_id,
+        entries=numbered([*_origin(task_id, related, every), *entries]),
+        inputs=(
+            *_inputs(task_id, related, family, entries, outputs),
+            *_recalled(now, tree.root, family),
+            *_workers(tree, family),
+        ),
+        used_by=tuple(_used_by(now, task_id, related, family, outputs.get(task_id))),
+        facts=len(links),
+        faults=chain_faults(links),
+    )
+
+
+def _entries(now: Snapshot, tree: Tree) -> Iterator[Entry]:
+    for row in _commands(now, tree):
         yield _entry(row, Action.SUBMITTED, "SubmitTask")
-    for action, record, table, task, detail, arm, attempt in _FACTS:
-        where = _ONLY.get((action, record), "")
-        rows = store.rows(
-            f"""SELECT happened_at AS at, {task} AS task_id, {detail} AS detail, '{PROCESSOR}' AS actor,
-                       link_seq AS seq, hash, log_topic, log_partition, log_offset,
-                       {arm or "NULL"} AS arm_id, {attempt or "NULL"} AS attempt_id
-                FROM {table} WHERE link_root_task_id = ? {where}""",  # noqa: S608 -- constants of this module
-            [root],
-        )
-        yield from (_entry(row, action, record) for row in rows)
-    for row in store.rows(_ENDED, [root]):
-        yield from _ended(row)
+    for action, record, table, detail in _FACTS:
+        counts = _ONLY.get((action, record))
+        for fact in tree.of(table):
+            if counts is None or counts(fact):
+                yield _entry(_told(fact, PROCESSOR, detail(fact)), action, record)
+    for fact in tree.of("attempt_ended"):
+        yield from _ended(tree, fact)
 
 
-def _ended(row: Row) -> Iterator[Entry]:
+def _commands(now: Snapshot, tree: Tree) -> list[Row]:
+    facts = {
+        (row["cause_topic"], row["log_partition"], row["cause_offset"], row["task_id"])
+        for row in tree.of("task_submitted")
+    }
+    if not facts:
+        return []
+    offsets = sorted({offset for _, _, offset, _ in facts})
+    values = {"offsets": offsets, "first": offsets[0], "last": offsets[-1], "root": tree.root}
+    return [
+        row
+        for row in now.rows(_SUBMITTED, values)
+        if (row["log_topic"], row["log_partition"], row["log_offset"], row["task_id"]) in facts
+    ]
+
+
+def _told(fact: Row, actor: str, detail: str) -> Row:
+    return {**fact, "log_topic": _FACT_TOPIC, "at": fact["happened_at"], "actor": actor, "detail": detail}
+
+
+def _ended(tree: Tree, fact: Row) -> Iterator[Entry]:
     """An arm's result, and the checks it names; or an end without one."""
-    if row["provenance_command_hash"] is None:
+    row = _told(fact, fact["arm_id"], _joined(fact["outcome"], fact["error_code"], fact["error"]))
+    if fact["provenance_command_hash"] is None:
         yield replace(_entry(row, Action.STOPPED, "AttemptEnded"), actor=PROCESSOR)
         return
     executed = replace(
         _entry(row, Action.EXECUTED, "AttemptEnded"),
-        command_hash=row["provenance_command_hash"],
-        data_sources=tuple(row["provenance_data_sources"] or ()),
-        input_hash=row["provenance_input_hash"],
-        output_hash=row["output_hash"],
-        model=row["provenance_model_version"],
+        command_hash=fact["provenance_command_hash"],
+        data_sources=tuple(fact["provenance_data_sources"] or ()),
+        input_hash=fact["provenance_input_hash"],
+        output_hash=_output_hash(tree, fact),
+        model=fact["model"],
     )
     yield executed
-    tests = tuple(row["provenance_tests_passed"] or ())
+    tests = tuple(fact["provenance_tests_passed"] or ())
     if tests:
         yield replace(executed, action=Action.VALIDATED, detail=", ".join(tests), tests_passed=tests)
+
+
+def _output_hash(tree: Tree, fact: Row) -> str | None:
+    for told in (fact["provenance_output_hash"], fact["output_blob_sha256"]):
+        if told is not None:
+            return str(told)
+    output = tree.outputs.get(fact["attempt_id"])
+    return sha256(output.encode()).hexdigest() if output else None
 
 
 def _entry(row: Row, action: Action, record: str) -> Entry:
@@ -274,9 +268,9 @@ def _inputs(
     yield from (Source("data", source, by) for source, by in sorted(read))
 
 
-def _recalled(store: Store, root: TaskId, family: frozenset[TaskId]) -> Iterator[Source]:
+def _recalled(now: Snapshot, root: TaskId, family: frozenset[TaskId]) -> Iterator[Source]:
     """What semantic memory gave attempts."""
-    rows = store.rows(
+    rows = now.rows(
         """SELECT DISTINCT memory.memory_id AS name, task_id
            FROM context_recalled, unnest(memories) AS listed(memory) WHERE root_task_id = ? ORDER BY ALL""",
         [root],
@@ -284,36 +278,36 @@ def _recalled(store: Store, root: TaskId, family: frozenset[TaskId]) -> Iterator
     yield from (Source("memory", row["name"], row["task_id"]) for row in rows if row["task_id"] in family)
 
 
-def _workers(store: Store, root: TaskId, family: frozenset[TaskId]) -> Iterator[Source]:
+def _workers(tree: Tree, family: frozenset[TaskId]) -> Iterator[Source]:
     """The arms that held the tasks, and the models that answered them."""
-    rows = store.rows(
-        """SELECT 'arm' AS kind, arm_id AS name, task_id FROM attempt_assigned WHERE link_root_task_id = $root
-           UNION SELECT 'model', model, task_id FROM usage_recorded WHERE link_root_task_id = $root AND model <> ''
-           UNION SELECT 'model', provenance_model_version, task_id FROM attempt_ended
-           WHERE link_root_task_id = $root AND provenance_model_version <> '' ORDER BY ALL""",
-        {"root": root},
-    )
-    yield from (Source(row["kind"], row["name"], row["task_id"]) for row in rows if row["task_id"] in family)
+    told = {("arm", fact["arm_id"], fact["task_id"]) for fact in tree.of("attempt_assigned")}
+    told |= {
+        ("model", fact["model"], fact["task_id"])
+        for table in ("usage_recorded", "attempt_ended")
+        for fact in tree.of(table)
+        if fact["model"]
+    }
+    yield from (Source(*one) for one in sorted(told) if one[2] in family)
 
 
 def _used_by(
-    store: Store, task_id: TaskId, related: Family, family: frozenset[TaskId], output_hash: str | None
+    now: Snapshot, task_id: TaskId, related: Family, family: frozenset[TaskId], output_hash: str | None
 ) -> Iterator[Source]:
     for user in related.users_of(task_id):
         yield Source("task", user, task_id, output_hash)
-    memories = store.rows(
+    memories = now.rows(
         """SELECT memory_memory_id AS name, task_id FROM memory_recorded
            WHERE list_contains($family, task_id) ORDER BY ALL""",
         {"family": sorted(family)},
     )
     yield from (Source("memory", row["name"], TaskId(row["task_id"])) for row in memories)
     if memories:
-        yield from _given_memories(store, sorted(row["name"] for row in memories), family)
+        yield from _given_memories(now, sorted(row["name"] for row in memories), family)
 
 
-def _given_memories(store: Store, names: list[str], family: frozenset[TaskId]) -> Iterator[Source]:
+def _given_memories(now: Snapshot, names: list[str], family: frozenset[TaskId]) -> Iterator[Source]:
     """Tasks, of any tree, that memory gave what was made here."""
-    rows = store.rows(
+    rows = now.rows(
         """SELECT DISTINCT told.task_id, memory.memory_id FROM context_recalled AS told,
                   unnest(told.memories) AS listed(memory)
            WHERE list_contains($names, memory.memory_id) ORDER BY ALL""",

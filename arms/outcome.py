@@ -17,7 +17,7 @@ from arms.handler import DeadlinePassed, Handler, LimitReached
 from octolog.domain.assignment import AttemptAssignment
 from octolog.domain.bounds import MAX_JSON_BYTES
 from octolog.domain.errors import BlobTooLarge, BudgetRefused, InvalidContract, OctologError
-from octolog.domain.memory import check_proposals
+from octolog.domain.memory import EntityType, MemoryProposal, check_proposals
 from octolog.domain.reports import ExecutionResult, Redaction, ResultStatus
 from octolog.domain.rules import MAX_CALLS_TOLD, MAX_PLANNED_STEPS, check_plan
 from octolog.domain.values import Provenance, TaskError, TaskErrorType
@@ -184,7 +184,7 @@ class Outcomes:
             continuation_json=canonical_json(answer.continuation).decode(),
             question=answer.question,
             calls=tuple(handler.calls[-MAX_CALLS_TOLD:]),
-            memories=answer.memories,
+            memories=_proposals(answer) if answer.memories else (),
         )
 
     def of_error(
@@ -260,6 +260,19 @@ class Outcomes:
         return sha256_hex(
             canonical_json({"arm_id": capability.arm_id, "command": command, "version": capability.version})
         )
+
+
+def _proposals(answer: Answer) -> tuple[MemoryProposal, ...]:
+    """What the answer proposes to remember, in the types that the gate goes through: a list would pass it unseen."""
+    try:
+        return tuple(
+            MemoryProposal(
+                EntityType(each.entity_type), str(each.content), float(each.confidence), tuple(each.tags)
+            )
+            for each in answer.memories
+        )
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InvalidOutput(f"the memories are no proposals: {error}") from None
 
 
 def _screened(result: ExecutionResult, gate: Gate) -> ExecutionResult:

@@ -15,6 +15,7 @@ from arms.handler import Handler
 from arms.outcome import Outcomes
 from arms.work import Work
 from octolog.domain.contract import Step
+from octolog.domain.memory import EntityType, MemoryProposal
 from octolog.domain.reports import ExecutionResult, ResultStatus
 from octolog.domain.rules import check_report
 from octolog.safety import PiiMode
@@ -53,6 +54,28 @@ def test_behaviour_25_nothing_an_arm_reports_holds_a_raw_value(caplog: pytest.Lo
     assert result.status is ResultStatus.SUCCESS
     assert result.provenance.output_hash == sha256(result.output.encode()).hexdigest()
     assert "redacted from its result of t: 5 email, 6 ssn" in caplog.text
+
+
+def test_what_an_arm_proposes_to_remember_holds_no_raw_value_whatever_it_comes_in() -> None:
+    proposal = MemoryProposal(EntityType.FACT, f"asked by {RAW}", 0.5, ["test@example.com"])  # type: ignore[arg-type]
+    for memories in ((proposal,), [proposal]):
+        result = result_of(Answer("x", memories=memories))  # type: ignore[arg-type]
+        assert result.status is ResultStatus.SUCCESS, result.error
+        (kept,) = result.memories
+        assert (kept.entity_type, kept.confidence) == (EntityType.FACT, 0.5)
+        assert "123-45-6789" not in repr(result)
+        assert "test@example.com" not in repr(result)
+
+
+def test_a_proposal_out_of_bounds_fails_the_attempt_and_names_the_field() -> None:
+    for proposal, told in (
+        (MemoryProposal(EntityType.FACT, " "), "memories[0].content"),
+        (MemoryProposal(EntityType.FACT, "x", 1.2), "memories[0].confidence"),
+        ("x", "no proposals"),
+    ):
+        result = result_of(Answer("x", memories=(proposal,)))  # type: ignore[arg-type]
+        assert (result.status, result.memories) == (ResultStatus.FAILURE, ())
+        assert told in (result.error or "")
 
 
 def test_an_error_that_names_somebody_is_redacted_before_it_is_cut() -> None:

@@ -9,15 +9,18 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import psutil
 
-from octolog.app.crash import redact_crashes
+from deploy.kafka import EmbeddedKafka
 from octolog.app.processes import StateFile, Stop, wait_until
 from octolog.app.settings import Settings
-from octolog.app.supervisor import Stage, Supervisor, broker_info
 from octolog.domain.errors import OctologError, Unavailable
+
+if TYPE_CHECKING:
+    # Whoever only asks how a node is, as most commands do, need not wait for what it takes to run one.
+    from octolog.app.supervisor import Stage, Supervisor
 
 _NODE: Final = "node"
 _START_S: Final = 180.0
@@ -165,6 +168,8 @@ def query_url(settings: Settings) -> str | None:
 
 def serve(settings: Settings) -> int:
     """The supervisor's own process, for a detached node."""
+    from octolog.app.supervisor import Supervisor
+
     stop = Stop()
     node_file = _node_file(settings)
     supervisor = Supervisor(settings)
@@ -187,6 +192,8 @@ def serve(settings: Settings) -> int:
 
 
 def _up_here(settings: Settings, progress: Stage) -> NodeInfo:
+    from octolog.app.supervisor import Supervisor
+
     started_s = time.monotonic()
     stop = Stop()
     supervisor = Supervisor(settings)
@@ -294,7 +301,7 @@ def _component(name: str, said: dict[str, Any]) -> Component:
 
 
 def _broker(settings: Settings) -> Component:
-    info = broker_info(settings)
+    info = EmbeddedKafka(settings.home, port=settings.broker_port).find_running()
     if info is None:
         return Component("kafka", "stopped", 0, 0, "")
     rss = psutil.Process(info.pid).memory_info().rss
@@ -302,5 +309,7 @@ def _broker(settings: Settings) -> Component:
 
 
 if __name__ == "__main__":
+    from octolog.app.crash import redact_crashes
+
     redact_crashes()
     sys.exit(serve(Settings.model_validate_json(os.environ["OCTOLOG_SERVE"])))

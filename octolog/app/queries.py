@@ -7,16 +7,18 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import httpx
-import pyarrow as pa
 
 from octolog.app.node import query_url, status
 from octolog.app.settings import Settings
 from octolog.domain import errors
 from octolog.domain.errors import NotFound, OctologError, StoreUnavailable, Unavailable
 from octolog.ports import Positions
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 MAX_ROWS: Final = 10_000
 TIMEOUT_S: Final = 30.0
@@ -198,7 +200,9 @@ class _Remote:
     def sql(self, sql: str, max_rows: int, timeout_s: float) -> Answer:
         asked = {"sql": sql, "max_rows": max_rows, "timeout_s": timeout_s}
         response = self._post("/sql", asked, timeout_s=timeout_s + 5)
-        return Answer(pa.ipc.open_stream(response.content).read_all(), response.headers["X-Truncated"] == "1")
+        from pyarrow import ipc
+
+        return Answer(ipc.open_stream(response.content).read_all(), response.headers["X-Truncated"] == "1")
 
     def swap(self, file: str) -> dict[str, Any]:
         response = self._post("/swap", {"file": file}, timeout_s=SWAP_TIMEOUT_S)

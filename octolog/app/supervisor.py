@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
-from deploy.kafka import BrokerInfo, EmbeddedKafka
+from deploy.kafka import EmbeddedKafka
 from octolog.app.connection import Connection
 from octolog.app.processes import StateFile, wait_until
 from octolog.app.settings import Settings
@@ -248,11 +248,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def broker_info(settings: Settings) -> BrokerInfo | None:
-    """The embedded broker of this home, if it runs."""
-    return EmbeddedKafka(settings.home, port=settings.broker_port).find_running()
 
 
 def log_of(settings: Settings, name: str) -> Path:

@@ -11,9 +11,9 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
+from deploy.kafka import EmbeddedKafka
 from octolog.app.processes import StateFile
 from octolog.app.settings import Settings
-from octolog.app.supervisor import broker_info
 from tests.chaos.takeover import Takeovers
 
 WEIGHTS = {"processor": 50, "arms": 20, "knowledge": 20, "broker": 10}
@@ -61,7 +61,7 @@ class Killer:
             self.kills[kind] += 1
 
     def _kill_broker(self) -> None:
-        info = broker_info(self._settings)
+        info = EmbeddedKafka(self._settings.home, port=self._settings.broker_port).find_running()
         if info is None or info.pid == self._broker_pid:  # down, or found dying
             return
         self._broker_pid = info.pid

@@ -16,6 +16,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -55,8 +56,7 @@ def main() -> None:
         store = Store.open(Path(folder) / "knowledge.duckdb")
         rows, seconds, trees = _fill(store, 10_000_000 if asked.full else asked.records)
         each = {
-            name: [_ms(lambda sql=sql: store.rows(sql)) for _ in range(_ROUNDS)]
-            for name, sql in QUESTIONS.items()
+            name: [_ms(partial(store.rows, sql)) for _ in range(_ROUNDS)] for name, sql in QUESTIONS.items()
         }
         each["tasks_newest_failed"] = [
             _ms(lambda: queries.tasks(store, 50, "failed")) for _ in range(_ROUNDS)
@@ -64,8 +64,8 @@ def main() -> None:
         draw = random.Random(1)
         names = [TaskId(f"task-{draw.randrange(trees):06d}") for _ in range(asked.asked)]
         known = [name for name in names if int(name[-1]) != 9]  # every tenth was refused, and is no task
-        custody = [_ms(lambda name=name: provenance(store, name)) for name in known]
-        state = [_ms(lambda name=name: queries.task(store, name)) for name in known]
+        custody = [_ms(partial(provenance, store, name)) for name in known]
+        state = [_ms(partial(queries.task, store, name)) for name in known]
         store.close()
     every = [ms for some in each.values() for ms in some]
     print(

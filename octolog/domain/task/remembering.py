@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, cast
 
 from octolog.domain import facts as f
 from octolog.domain.chain import Link
@@ -101,4 +101,4 @@ def _asks(root: Node) -> bool:
         constraints = parse(root.spec.constraints_json)
     except ValueError:
         return False
-    return isinstance(constraints, dict) and constraints.get(CONSTRAINT) is True
+    return isinstance(constraints, dict) and cast("dict[str, object]", constraints).get(CONSTRAINT) is True

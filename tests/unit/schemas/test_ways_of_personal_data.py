@@ -68,7 +68,7 @@ OF_THE_NODE: Final = {
 
 SCREENED: Final = {
     "octolog/client/sender.py": "octolog.client: every command passes the gate before it is sent",
-    "arms/host/outbox.py": "arms.host.desk: reports pass the gate before they are queued",
+    "arms/host/outbox.py": "arms.outcome: results pass the gate before they are queued",
 }
 OF_THE_ENGINE: Final = {
     "octolog/app/memory_service.py": "which model, and who was refused: names of arms and models",
@@ -149,6 +149,6 @@ def test_an_export_reaches_the_one_place_that_knows_personal_fields(export: str)
     assert "schemas/personal.py" in reached
 
 
-@pytest.mark.parametrize("gate", ["octolog/client/__init__.py", "arms/host/desk.py"])
+@pytest.mark.parametrize("gate", ["octolog/client/__init__.py", "arms/outcome.py"])
 def test_what_sends_screens(gate: str) -> None:
     assert any(name.startswith("octolog.safety") for name in _imports(_sources()[gate]))

@@ -28,8 +28,8 @@ COMPUTING := tests/unit tests/contract tests/replay tests/simulation
 
 test: $(STAMP) ## run the tests (ARGS="-k name")
 ifeq ($(strip $(ARGS)),)
-	@$(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile $(COMPUTING)
-	@$(BIN)/pytest $(addprefix --ignore=,$(COMPUTING))
+	@$(BIN)/pytest --durations=15 -n auto --maxprocesses 8 --dist loadfile $(COMPUTING)
+	@$(BIN)/pytest --durations=45 $(addprefix --ignore=,$(COMPUTING))
 else
 	@$(BIN)/pytest $(ARGS)
 endif

@@ -84,7 +84,7 @@ def suffix(kafka: KafkaUnderTest) -> Iterator[str]:
         future.result(30)
 
 
-def test_a_store_that_followed_and_one_rebuilt_hold_the_same(
+def test_23_a_store_that_followed_and_one_rebuilt_hold_the_same(
     kafka: KafkaUnderTest, suffix: str, tmp_path: Path
 ) -> None:
     ids = TopicSchemaIds(MemorySchemaTopic())

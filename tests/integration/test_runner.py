@@ -122,7 +122,7 @@ def check_all(log: Connection, ledger: Ledger, arm: str, commands: list[SubmitTa
 
 
 @pytest.mark.parametrize("moment", ["written", "offsets sent", "committing", "committed"])
-def test_a_worker_killed_around_its_commit_decides_the_same_once(
+def test_21_a_worker_killed_around_its_commit_decides_the_same_once(
     log: Connection, processors: ProcessorsUnderTest, arm: str, moment: str
 ) -> None:
     doomed = processors.start(die_at=[moment, 4])

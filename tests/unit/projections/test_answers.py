@@ -211,7 +211,7 @@ def test_every_relation_is_listed_with_its_columns(known: Any) -> None:
 # Provenance
 
 
-def test_custody_is_numbered_without_a_gap_from_submission_to_return(known: Any) -> None:
+def test_24_custody_is_numbered_without_a_gap_from_submission_to_return(known: Any) -> None:
     custody = provenance(known.store, LATE_PLAN)
     assert [entry.number for entry in custody.entries] == list(range(1, len(custody.entries) + 1))
     own = [str(entry.action) for entry in custody.entries if entry.task_id == LATE_PLAN]

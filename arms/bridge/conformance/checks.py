@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
@@ -106,7 +106,7 @@ async def _idempotent(stand: Stand) -> str:
     second = await stand.execute(request)
     if first.output != second.output:
         raise Broken("the same attempt_id sent twice gave two different outputs")
-    both = await asyncio.gather(*(stand.post(asked) for asked in [stand.request(str(uuid4()))] * 2))
+    both = await _together(stand.post(asked) for asked in [stand.request(str(uuid4()))] * 2)
     for reply in both:
         if reply.status not in (200, 409):
             raise Broken(f"the same attempt sent twice at once: one answer is {reply.status}{said_by(reply)}")
@@ -146,24 +146,22 @@ async def _tolerates(stand: Stand) -> str:
 
 
 async def _cancels(stand: Stand) -> str:
-    unknown = stand.transport.post("/cancel", {"attempt_id": str(uuid4()), "reason": "check"}, _CANCEL_S)
-    reply = await answered(unknown, "POST /cancel")
-    if not 200 <= reply.status < 300:  # noqa: PLR2004 -- success
-        raise Broken(f"POST /cancel of an attempt nobody knows answers {reply.status}; it must be a 2xx")
+    await _cancel(stand, str(uuid4()), "an attempt nobody knows")
     request = stand.request()
-    running = asyncio.create_task(stand.post(request))
-    await asyncio.sleep(0)
-    asked = stand.transport.post(
-        "/cancel", {"attempt_id": request["attempt_id"], "reason": "check"}, _CANCEL_S
-    )
-    reply = await answered(asked, "POST /cancel")
-    if not 200 <= reply.status < 300:  # noqa: PLR2004 -- success
-        running.cancel()
-        raise Broken(f"POST /cancel of a running attempt answers {reply.status}; it must be a 2xx")
-    ended = await asyncio.wait_for(running, stand.limit_s + 1)
+    asked = _cancel(stand, request["attempt_id"], "a running attempt")
+    _, ended = await _together([asked, stand.post(request)])
     if ended.status >= 500:  # noqa: PLR2004 -- the server's own faults
         raise Broken(f"a cancelled attempt ends with {ended.status}")
     return f"cancelled attempts end ({ended.status}); unknown ones are no error"
+
+
+async def _cancel(stand: Stand, attempt_id: str, what: str) -> Reply:
+    await asyncio.sleep(0)  # the attempt that it ends is asked for first
+    asked = stand.transport.post("/cancel", {"attempt_id": attempt_id, "reason": "check"}, _CANCEL_S)
+    reply = await answered(asked, "POST /cancel")
+    if not 200 <= reply.status < 300:  # noqa: PLR2004 -- success
+        raise Broken(f"POST /cancel of {what} answers {reply.status}; it must be a 2xx")
+    return reply
 
 
 async def _oversized(stand: Stand) -> str:
@@ -192,12 +190,22 @@ async def _concurrent(stand: Stand) -> str:
     if at_once < 2:  # noqa: PLR2004 -- nothing to do at once
         raise Skipped("max_concurrent_tasks is 1")
     requests = [stand.request() for _ in range(at_once)]
-    replies = await asyncio.gather(*(stand.post(request) for request in requests))
+    replies = await _together(stand.post(request) for request in requests)
     for reply, request in zip(replies, requests, strict=True):
         if reply.status != 200:  # noqa: PLR2004 -- OK
             raise Broken(f"{at_once} at once: one answers {reply.status}{said_by(reply)}")
         stand.result(reply, request)
     return f"{at_once} attempts at once, each with its own result"
+
+
+async def _together(asked: Iterable[Awaitable[Reply]]) -> list[Reply]:
+    """The answers to requests made at once; all have ended when the first fault is raised, none is in flight."""
+    replies: list[Reply] = []
+    for found in await asyncio.gather(*asked, return_exceptions=True):
+        if isinstance(found, BaseException):
+            raise found
+        replies.append(found)
+    return replies
 
 
 def _without_goal(stand: Stand) -> dict[str, Any]:

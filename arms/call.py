@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,19 +27,6 @@ class Meter(Protocol):
 
     async def recalled(self, record: ContextRecalled) -> None:
         """Return once it is in the log what memory gave."""
-
-
-@dataclass(frozen=True, slots=True)
-class EarlierRun:
-    """What is known of an attempt's run in a process that died.
-
-    Attributes:
-        last_call: Highest number of a call; 0: it made none.
-        calls: What each call used, or could use at most where nobody knows.
-    """
-
-    last_call: int
-    calls: Sequence[Amounts]
 
 
 @dataclass(slots=True)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-from arms.call import EarlierRun, Meter, ModelCall, Used
+from arms.call import Meter, ModelCall, Used
 from arms.limits import UNBOUNDED, DeadlinePassed, HandlerConfig, LimitReached
 from arms.prices.price import Price
 from octolog.domain.assignment import AttemptAssignment
@@ -44,8 +44,8 @@ class Handler:
         config: Turns and context allowed.
         deadline_s: When the attempt's time is over, by `clock`; None: never.
         clock: Seconds, monotonic.
-        earlier: Tells what a process that died spent on the attempt; asked once, before the first call. None: nobody
-            can have begun it.
+        earlier: Tells the calls of a process that died with the attempt; asked once, before the first call. None:
+            nobody can have begun it.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Handler:
         config: HandlerConfig = UNBOUNDED,
         deadline_s: float | None = None,
         clock: Callable[[], float] = time.monotonic,
-        earlier: Callable[[], Awaitable[EarlierRun]] | None = None,
+        earlier: Callable[[], Awaitable[Sequence[CallUsage]]] | None = None,
     ) -> None:
         self.used = Used()
         self.known_tokens = 0
@@ -196,15 +196,19 @@ class Handler:
         self._warn(model)
 
     async def _go_on(self) -> None:
-        """Count what an earlier run spent; a number stands for one call in the ledger, so its numbers are taken."""
+        """Count what an earlier run spent, and say it again with the result.
+
+        A number stands for one call in the ledger, so those of the earlier run are taken.
+        """
         async with self._asking:
             if self._earlier is None:
                 return
-            run = await self._earlier()
+            calls = await self._earlier()
             self._earlier = None
-            self._calls_made = run.last_call
-            for amounts in run.calls:
-                self._charge(amounts, 1)
+            self._calls_made = max((call.call_number for call in calls), default=0)
+            self.calls += calls
+            for call in calls:
+                self._charge(call.amounts, 1)
 
     def _refuse(self, model: str, at_most: Amounts, context_tokens: int) -> None:
         self.check_time()

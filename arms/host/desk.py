@@ -27,7 +27,7 @@ from arms.outcome import LargeOutput, Outcomes
 from arms.work import Work
 from octolog.domain.assignment import AttemptAssignment, AttemptRevoked
 from octolog.domain.errors import OctologError
-from octolog.domain.reports import ExecutionResult
+from octolog.domain.reports import CallUsage, ExecutionResult
 
 __all__ = ["Desk"]
 
@@ -100,11 +100,16 @@ class Desk:
         held.acknowledge()
 
     def forget(self, gone: Iterable[Places]) -> None:
-        """Drop what is queued from partitions that another host reads now; what runs may finish."""
+        """Drop what is queued from partitions that another host reads now; what runs may finish.
+
+        Not what has called a model: two runs would spend one allowance twice. Whoever reads the partition next goes on
+        with what is left.
+        """
         lost = set(map(id, gone))
         for held in list(self.held.values()):
             held.places = [place for place in held.places if id(place[0]) not in lost]
-            if not held.places and held.phase is Phase.QUEUED:
+            spends = held.phase is Phase.RUNNING and held.handler is not None and held.handler.is_used
+            if not held.places and (held.phase is Phase.QUEUED or spends):
                 self._drop(held, "another host took over")
 
     def dispatch(self) -> None:
@@ -147,6 +152,14 @@ class Desk:
         self.held.pop(held.assignment.attempt_id, None)
         held.halt(reason)
 
+    async def _calls_before(self, held: Held) -> list[CallUsage]:
+        calls, is_over = await self._earlier.of(held)
+        if is_over:
+            self._drop(held, "its result is in the log already")
+            held.acknowledge()
+            await asyncio.sleep(0)  # an async function ends here, a thread at the call that it asked for
+        return calls
+
     def _limit_ms(self, held: Held) -> int:
         """From its start: its own timeout, the arm's, and what the budget's time leaves after the wait in the queue."""
         work = held.assignment
@@ -172,7 +185,7 @@ class Desk:
             AttemptMeter(assignment, self._outbox, held),
             config=self.arm.config.under(assignment),
             deadline_s=held.started_s + self._limit_ms(held) / 1000,
-            earlier=partial(self._earlier.of, held) if held.may_have_run else None,
+            earlier=partial(self._calls_before, held) if held.may_have_run else None,
         )
         outcomes = self._outcomes
         try:

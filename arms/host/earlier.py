@@ -2,7 +2,8 @@
 
 An attempt that was assigned before this host read its partition may have been begun by another process. Its announced
 calls, and what they are known to have used, count against its allowance here, and their numbers are taken. One that
-nobody called a model for, which is nearly every one, goes on as if nothing had been.
+nobody called a model for, which is nearly every one, goes on as if nothing had been. One whose process died between its
+result and the offset that acknowledges it is over.
 """
 
 from __future__ import annotations
@@ -18,14 +19,12 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from arms import topics
-from arms.call import EarlierRun
 from arms.host.held import Held
 from arms.host.security import security
 from arms.host.settings import HostSettings
 from arms.limits import EarlierRunUnknown
 from octolog.domain.errors import ContractError
-from octolog.domain.reports import ModelCallIntended, ResourceUsed
-from octolog.domain.values import Amounts
+from octolog.domain.reports import CallUsage, ExecutionResult, ModelCallIntended, ResourceUsed
 from schemas.codec import Codec
 
 __all__ = ["EarlierRuns"]
@@ -35,7 +34,7 @@ _MARGIN_MS: Final = 1_000
 
 
 class EarlierRuns:
-    """Reads octolog.resources when it is asked for the first time, and again only where that did not reach far enough.
+    """Reads octolog.resources and octolog.results when it is asked first, and again where that did not reach far enough.
 
     Args:
         settings: The host's.
@@ -45,11 +44,14 @@ class EarlierRuns:
     def __init__(self, settings: HostSettings, codec: Codec) -> None:
         self._settings, self._codec = settings, codec
         self._reading = asyncio.Lock()
-        self._calls: dict[str, dict[int, Amounts]] = defaultdict(dict)
+        self._calls: dict[str, dict[int, CallUsage]] = defaultdict(dict)
+        self._over: set[str] = set()
         self._known_ms = (0, 0)
 
-    async def of(self, held: Held) -> EarlierRun:
-        """What was spent on an attempt before its partition came to this host.
+    async def of(self, held: Held) -> tuple[list[CallUsage], bool]:
+        """Calls made for an attempt before its partition came to this host, and whether its result is there already.
+
+        Of a call whose outcome nobody knows, it is the most that it can have used.
 
         Raises:
             EarlierRunUnknown: The log could not be read in time; the attempt is tried anew, with what is left.
@@ -60,13 +62,14 @@ class EarlierRuns:
             from_ms, until_ms = self._known_ms
             if not (from_ms <= attempt.assigned_ms and since_ms < until_ms):
                 await self._read(min(attempt.assigned_ms, from_ms or attempt.assigned_ms))
-        calls = self._calls.get(attempt.attempt_id, {})
-        return EarlierRun(max(calls, default=0), list(calls.values()))
+        made = self._calls.get(attempt.attempt_id, {})
+        return list(made.values()), attempt.attempt_id in self._over
 
     async def _read(self, from_ms: int) -> None:
         until_ms = int(time() * 1_000)
         consumer = AIOKafkaConsumer(
             topics.RESOURCES,
+            topics.RESULTS,
             bootstrap_servers=self._settings.bootstrap_servers,
             isolation_level="read_committed",
             enable_auto_commit=False,
@@ -105,6 +108,16 @@ class EarlierRuns:
 
     def _count(self, report: Any) -> None:
         if isinstance(report, ModelCallIntended):
-            self._calls[report.attempt_id].setdefault(report.call_number, report.at_most)
+            call = CallUsage(report.call_number, report.model, report.at_most, is_known=False)
+            self._calls[report.attempt_id].setdefault(report.call_number, call)
         elif isinstance(report, ResourceUsed):
-            self._calls[report.attempt_id][report.call_number] = report.used
+            call = CallUsage(
+                report.call_number,
+                report.model,
+                report.used,
+                is_known=True,
+                price_version=report.price_version,
+            )
+            self._calls[report.attempt_id][report.call_number] = call
+        elif isinstance(report, ExecutionResult):
+            self._over.add(report.attempt_id)

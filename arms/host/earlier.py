@@ -34,7 +34,7 @@ _MARGIN_MS: Final = 1_000
 
 
 class EarlierRuns:
-    """Reads octolog.resources and octolog.results when it is asked first, and again where that did not reach far enough.
+    """Reads octolog.resources and octolog.results when asked first, and again where that did not reach far enough.
 
     Args:
         settings: The host's.

@@ -21,11 +21,13 @@ class DiskEdit(NamedTuple):
         name: What was done.
         data: The file afterwards.
         offset: Where it must be found; None: facts at the end are gone.
+        exact: False: there, or behind it.
     """
 
     name: str
     data: bytes
     offset: int | None
+    exact: bool = True
 
 
 class Segment:
@@ -122,10 +124,14 @@ def cut(mine: Segment, _: Segment, chance: random.Random) -> DiskEdit:
 
 
 def splice(mine: Segment, other: Segment, chance: random.Random) -> DiskEdit:
-    """Facts of another log, at the offset where others were."""
+    """Facts of another log, at the offset where others were.
+
+    Where a tree of the other log happens to continue this one's numbers, only what follows it is out of place, or what
+    a checkpoint saw; so the difference may stand behind the edit.
+    """
     number, theirs = chance.choice(mine.facts), chance.choice(other.facts)
     first = mine.batches[number].first
-    return DiskEdit("splice", mine.with_part(number, _moved(other.parts[theirs], first)), first)
+    return DiskEdit("splice", mine.with_part(number, _moved(other.parts[theirs], first)), first, exact=False)
 
 
 EDITS: Final[tuple[Callable[[Segment, Segment, random.Random], DiskEdit], ...]] = (

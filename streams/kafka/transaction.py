@@ -53,7 +53,7 @@ class TransactionalProducer:
     def __init__(self, config: KafkaConfig, transactional_id: str) -> None:
         self._config = config
         self.transactional_id = transactional_id
-        # Positions go beside the records: the flush alone overrides the linger, and must not wait for them.
+        # Positions go beside the records: neither waits for the other.
         self._aside = ThreadPoolExecutor(1, thread_name_prefix=f"{transactional_id}-positions")
         self._producer = self._fresh()
 
@@ -178,9 +178,9 @@ class TransactionalProducer:
             transactional_id=self.transactional_id,
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             message_timeout_ms=DELIVERY_TIMEOUT_MS,
-            # Every transaction ends with a flush, which overrides this: small transactions leave at once, and
-            # large ones in few large batches (1 ms here: three times the broker's work at full speed).
-            linger_ms=20,
+            # Large transactions leave in few large batches (1 ms: two to three times the broker's work at full speed);
+            # with 20 ms a small one took 5 ms longer from submit to fact.
+            linger_ms=5,
             batch_size=1_000_000,
             message_max_bytes=_MAX_RECORD_BYTES,
             # Kafka answers CONCURRENT_TRANSACTIONS while it ends the transaction before; the default waits 100 ms.

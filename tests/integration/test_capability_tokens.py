@@ -24,7 +24,7 @@ from octolog.domain.security import (
 from streams.notary.keys import KeyRing
 from streams.token_issuer import TokenIssuer
 from tests.conftest import KafkaUnderTest
-from tests.integration.test_arm_host import Driver, HostProcess
+from tests.integration.arm_host import Driver, HostProcess
 
 pytestmark = pytest.mark.integration
 

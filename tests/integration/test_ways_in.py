@@ -22,7 +22,7 @@ from octolog.domain.assignment import AttemptAssignment, AttemptRevoked
 from octolog.domain.reports import AttemptHeartbeat, ResultStatus
 from octolog.domain.rules import check_report
 from tests.conftest import KafkaUnderTest
-from tests.integration.test_arm_host import Driver
+from tests.integration.arm_host import Driver
 from tests.unit.bridge.services import serving, success
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]

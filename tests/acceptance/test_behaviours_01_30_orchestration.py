@@ -1,84 +1,36 @@
-"""Behaviours 1 to 8, 15 to 20 of the fact sheet, and those of approvals and new plans, on the real decider.
+"""Behaviours 1 to 8 and 15 to 20 of the fact sheet, on the real decider.
 
-Those that need a broker are in `test_orchestration_on_kafka.py`; what arms judge and plan by is in `tests/unit/arms`.
+Approvals, new plans and budgets that grow are in `test_behaviours_of_*.py`; what needs a broker is in
+`test_orchestration_on_kafka.py`; what arms judge and plan by is in `tests/unit/arms`.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any, Final
 
 import pytest
 
 from octolog.domain import facts as f
-from octolog.domain.assignment import AttemptAssignment, FeedbackKind
+from octolog.domain.assignment import FeedbackKind
 from octolog.domain.contract import (
-    ApprovalRule,
     ApproveTask,
-    DenyTask,
-    ExtendBudget,
-    OnTimeout,
     Orchestration,
     Step,
 )
 from octolog.domain.errors import InvalidContract
 from octolog.domain.ids import TaskId
-from octolog.domain.task.ledger import ZERO
-from octolog.domain.values import NO_LIMITS, Amounts, Limits, RetryPolicy
+from octolog.domain.values import NO_LIMITS, Limits, RetryPolicy
 from octolog.edge import parse_contract
 from octolog.testing import (
-    ArmsTopic,
-    ShardLog,
-    call_intended,
     call_used,
     cancel,
-    capability,
     failure,
     started,
     step,
     submit,
     success,
 )
-
-ROOT: Final = "task-1"
-CRITERIA: Final = ("short", "true", "cited")
-MISSES_ONE: Final = json.dumps({"valid": False, "passed": ["short", "true"], "failed": ["cited"]})
-MEETS_ALL: Final = json.dumps({"valid": True, "passed": list(CRITERIA)})
-JUDGED: Final[dict[str, Any]] = {"acceptance_criteria": CRITERIA, "required_capabilities": ("work",)}
-
-
-class Story:
-    """One partition with a worker, a planner and a judge."""
-
-    def __init__(self, **settings: Any) -> None:
-        arms = ArmsTopic(
-            capability("worker", "work"),
-            capability("planner", "task_planning"),
-            capability("judge", "criteria_validation"),
-        )
-        self.log = ShardLog(arms, **settings)
-
-    def send(self, *commands: Any) -> list[str]:
-        """Send commands; the names of the facts that followed."""
-        return [type(fact).__name__ for command in commands for fact in self.log.send(command)]
-
-    def told(self) -> list[AttemptAssignment]:
-        """What arms were asked since the last call."""
-        return list(self.log.take_assignments())
-
-    def only(self) -> AttemptAssignment:
-        """The one thing that an arm was asked since the last call."""
-        (one,) = self.told()
-        return one
-
-    def of(self, kind: type[Any]) -> list[Any]:
-        """Facts of a kind."""
-        return [fact for fact in self.log.facts if isinstance(fact, kind)]
-
-    def nothing_is_reserved(self) -> bool:
-        """Whether no open tree holds an allowance."""
-        return all(entry.tree.ledger.reserved == ZERO for entry in self.log.shard.trees.values())
-
+from tests.acceptance.story import CRITERIA, JUDGED, MEETS_ALL, MISSES_ONE, ROOT, Story, until
 
 # 1 to 8: contracts and budgets
 
@@ -355,38 +307,9 @@ def test_19_a_verdict_that_contradicts_itself_accepts_nothing() -> None:
     assert story.of(f.TaskFailed)[-1].code == "NOT_ACCEPTED"
 
 
-def _until(state: str) -> Story:
-    """A story that stands in one of the states of an orchestrated task."""
-    story = Story()
-    rule = Orchestration(max_repairs=0, max_replans=1, escalate=True)
-    if state == "approval":
-        story.send(submit(approval=ApprovalRule(), budget=Limits(max_tokens=900)))
-    elif state == "planning":
-        story.send(
-            submit(
-                orchestration=rule, required_capabilities=("task_planning",), budget=Limits(max_tokens=900)
-            )
-        )
-    elif state in {"steps", "replanning"}:
-        story.send(
-            submit(
-                orchestration=rule, required_capabilities=("task_planning",), budget=Limits(max_tokens=900)
-            )
-        )
-        story.send(success(story.only(), plan=(step("one"), step("two", "one"))))
-        if state == "replanning":
-            story.send(failure(story.only()))
-    else:
-        story.send(submit(orchestration=rule, budget=Limits(max_tokens=900), **JUDGED))
-        story.send(success(story.only(), tokens_used=10))
-        if state == "escalated":
-            story.send(success(story.only(), MISSES_ONE))
-    return story
-
-
 @pytest.mark.parametrize("state", ["approval", "planning", "steps", "replanning", "judging", "escalated"])
 def test_20_a_cancel_in_any_state_ends_the_task_and_a_late_result_changes_nothing(state: str) -> None:
-    story = _until(state)
+    story = until(state)
     open_attempts = story.told()
     kinds = story.send(cancel())
     assert kinds == ["AttemptEnded"] * len(open_attempts) + ["TaskCancelled"]
@@ -396,204 +319,3 @@ def test_20_a_cancel_in_any_state_ends_the_task_and_a_late_result_changes_nothin
         assert story.send(success(each)) == ["ResultIgnored"]
     assert story.send(ApproveTask(TaskId(ROOT), TaskId(ROOT), "ada")) == ["RequestRejected"]
     assert story.log.pass_time(10_000_000) == ()
-
-
-# People
-
-
-def test_a_task_behind_a_gate_begins_when_a_person_says_so() -> None:
-    story = Story()
-    rule = ApprovalRule("may nmap run?", 60_000)
-    assert story.send(submit(approval=rule, required_capabilities=("work",))) == [
-        "TaskSubmitted",
-        "ApprovalRequested",
-    ]
-    assert story.told() == []
-    (asked,) = story.of(f.ApprovalRequested)
-    assert (asked.question, asked.reason) == ("may nmap run?", f.ApprovalReason.BEFORE_START)
-    story.send(ApproveTask(TaskId(ROOT), TaskId(ROOT), "ada", "once"))
-    begun = story.only()
-    assert begun.feedback is not None
-    assert (begun.feedback.kind, begun.feedback.message) == (FeedbackKind.APPROVED, "ada: once")
-
-
-def test_a_step_behind_a_gate_is_asked_for_when_its_turn_comes() -> None:
-    story = Story()
-    story.send(submit(steps=(step("a"), step("b", "a", approval=ApprovalRule()), step("c"))))
-    first, third = story.told()
-    assert story.of(f.ApprovalRequested) == []
-    assert "ApprovalRequested" in story.send(success(first))
-    story.send(success(third))
-    story.send(ApproveTask(TaskId(ROOT), TaskId(f"{ROOT}/b"), "ada"))
-    story.send(success(story.only()))
-    assert story.of(f.TaskCompleted)[-1].task_id == ROOT
-
-
-def test_a_plan_behind_a_gate_begins_none_of_its_steps() -> None:
-    story = Story()
-    story.send(submit(approval=ApprovalRule(), steps=(step("a"), step("b", "a"))))
-    assert story.told() == []
-    story.send(ApproveTask(TaskId(ROOT), TaskId(ROOT), "ada"))
-    assert story.only().task_id == f"{ROOT}/a"
-
-
-def test_a_denial_ends_the_task_with_its_reason() -> None:
-    story = Story()
-    story.send(submit(approval=ApprovalRule()))
-    assert story.send(DenyTask(TaskId(ROOT), TaskId(ROOT), "ada", "too dear")) == [
-        "ApprovalDecided",
-        "TaskFailed",
-    ]
-    failed = story.of(f.TaskFailed)[-1]
-    assert (failed.code, failed.category) == ("DENIED", "AUTHORIZATION")
-    assert failed.message.endswith("denied by ada: too dear")
-
-
-@pytest.mark.parametrize(
-    ("silence", "end"),
-    [
-        (OnTimeout.DENY, "DENIED"),
-        (OnTimeout.FAIL, "APPROVAL_TIMEOUT"),
-        (OnTimeout.UNKNOWN, "DENIED"),
-        (OnTimeout.APPROVE, None),
-    ],
-)
-def test_silence_is_answered_by_the_rule(silence: OnTimeout, end: str | None) -> None:
-    story = Story()
-    story.send(submit(approval=ApprovalRule("", 5_000, silence), required_capabilities=("work",)))
-    assert story.log.pass_time(4_999) == ()
-    story.log.pass_time(2)
-    (decided,) = story.of(f.ApprovalDecided)
-    assert (decided.timed_out, decided.decided_by) == (True, "")
-    assert [x.code for x in story.of(f.TaskFailed)] == ([end] if end else [])
-    assert len(story.told()) == (end is None)
-
-
-def test_an_answer_meets_no_other_question() -> None:
-    story = Story()
-    story.send(submit(required_capabilities=("work",)))
-    story.send(success(story.only(), question="may I write?"))
-    story.send(ApproveTask(TaskId(ROOT), TaskId(ROOT), "ada", number=1))
-    story.send(success(story.only(), question="may I delete?"))
-    assert story.send(ApproveTask(TaskId(ROOT), TaskId(ROOT), "ada", number=1)) == ["RequestRejected"]
-    assert story.told() == []
-    story.send(ApproveTask(TaskId(ROOT), TaskId(ROOT), "ada", number=2))
-    story.send(success(story.only(), '"gone"'))
-    assert story.of(f.TaskCompleted)[-1].output == '"gone"'
-
-
-def test_an_arm_that_asks_for_ever_is_stopped() -> None:
-    story = Story()
-    story.send(submit(required_capabilities=("work",), retry=RetryPolicy(max_attempts=1)))
-    for number in range(1, 11):
-        story.send(success(story.only(), question=f"question {number}"))
-        story.send(ApproveTask(TaskId(ROOT), TaskId(ROOT), "ada", number=number))
-    assert story.send(success(story.only(), question="question 11")) == ["AttemptEnded", "TaskFailed"]
-
-
-def test_nobody_waits_so_nothing_is_approved() -> None:
-    story = Story()
-    story.send(submit(required_capabilities=("work",)))
-    assert story.send(ApproveTask(TaskId(ROOT), TaskId(ROOT), "ada")) == ["RequestRejected"]
-
-
-def test_a_person_can_let_a_result_stand_that_the_judge_did_not_accept() -> None:
-    story = _until("escalated")
-    (asked,) = story.of(f.ApprovalRequested)
-    assert asked.reason is f.ApprovalReason.NOT_ACCEPTED
-    assert "cited" in asked.question
-    assert story.send(ApproveTask(TaskId(ROOT), TaskId(ROOT), "ada")) == ["ApprovalDecided", "TaskCompleted"]
-
-
-def test_a_verdict_of_little_confidence_goes_to_a_person() -> None:
-    story = Story()
-    story.send(submit(orchestration=Orchestration(min_confidence=0.9), **JUDGED))
-    story.send(success(story.only()))
-    sure = json.dumps({"valid": True, "confidence": 0.6})
-    assert story.send(success(story.only(), sure))[-1] == "ApprovalRequested"
-    assert story.of(f.ApprovalRequested)[-1].reason is f.ApprovalReason.LOW_CONFIDENCE
-
-
-# Plans made again
-
-
-def test_a_step_that_failed_for_good_leads_to_a_new_plan_with_what_is_done() -> None:
-    story = Story()
-    story.send(submit(orchestration=Orchestration(), required_capabilities=("task_planning",)))
-    story.send(success(story.only(), plan=(step("bad"), step("after", "bad"), step("good"))))
-    bad, good = story.told()
-    assert story.send(failure(bad)) == ["AttemptEnded", "TaskFailed"]
-    assert story.send(success(good, '"kept"'))[-2:] == ["ReplanStarted", "AttemptAssigned"]
-    again = story.only()
-    assert again.feedback is not None
-    assert [(each.step_id, each.output) for each in again.feedback.done] == [("good", '"kept"')]
-    assert again.feedback.taken == ("bad", "after", "good")
-    story.send(success(again, plan=(step("other", "good"),)))
-    other = story.only()
-    assert [(each.step_id, each.output) for each in other.inputs] == [("good", '"kept"')]
-    story.send(success(other, '"end"'))
-    assert story.of(f.TaskCompleted)[-1].output == '"end"'
-
-
-def test_new_plans_are_bounded() -> None:
-    story = Story()
-    story.send(submit(orchestration=Orchestration(max_replans=2), required_capabilities=("task_planning",)))
-    for number in range(3):
-        story.send(success(story.only(), plan=(step(f"s{number}"),)))
-        story.send(failure(story.only(), "cannot be done"))
-    assert len(story.of(f.ReplanStarted)) == 2
-    failed = story.of(f.TaskFailed)[-1]
-    assert (failed.task_id, failed.message) == (ROOT, "cannot be done")
-
-
-def test_a_steps_step_that_failed_fails_its_step_and_the_plan_above_is_made_again() -> None:
-    story = Story()
-    story.send(submit(orchestration=Orchestration(), required_capabilities=("task_planning",)))
-    story.send(success(story.only(), plan=(step("outer"),)))
-    story.send(success(story.only(), plan=(step("x"), step("y"))))
-    one, two = story.told()
-    assert story.send(failure(one)) == [
-        "AttemptEnded",
-        "TaskFailed",
-        "AttemptEnded",
-        "TaskFailed",
-        "ReplanStarted",
-        "AttemptAssigned",
-    ]
-    assert story.send(success(two)) == ["ResultIgnored"]
-    assert story.only().task_id == ROOT
-
-
-# Budgets: additions, unknown outcomes
-
-
-def test_an_addition_counts_once_however_often_it_is_sent() -> None:
-    story = Story()
-    story.send(submit(budget=Limits(max_tokens=1_000, max_cost_micros=5), required_capabilities=("work",)))
-    more = ExtendBudget(TaskId(ROOT), "request-1", Amounts(tokens=500, calls=3), "ada", "more")
-    assert story.send(more, more) == ["BudgetAmended"]
-    (fact,) = story.of(f.BudgetAmended)
-    assert fact.limits == Limits(max_tokens=1_500, max_cost_micros=5)
-    calls = ExtendBudget(TaskId(ROOT), "request-2", Amounts(calls=3), "ada")
-    assert story.send(calls) == ["RequestRejected"]
-
-
-def test_a_call_whose_outcome_is_unknown_is_charged_by_its_intent_and_shown_as_unknown() -> None:
-    story = Story()
-    story.send(
-        submit(
-            budget=Limits(max_tokens=1_000),
-            retry=RetryPolicy(max_attempts=1),
-            required_capabilities=("work",),
-        )
-    )
-    held = story.only()
-    story.send(started(held), call_intended(held, 1, tokens=300, calls=1, cost_micros=7))
-    story.send(call_intended(held, 2, tokens=200, calls=1), call_used(held, 2, tokens=120, calls=1))
-    story.log.pass_time(60_000)
-    (ended,) = story.of(f.AttemptEnded)
-    assert (ended.outcome, ended.settled.tokens, ended.unknown) == (
-        f.Outcome.LOST,
-        420,
-        Amounts(300, 0, 7, 1),
-    )

@@ -7,16 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from streams.patience import Patience
+from tests.clock import Clock
 
 LEASE_S = 9.0
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from typing import Any, Final
 
 from aiohttp import web
@@ -14,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from octolog.app.connection import Connection
 from octolog.app.episodes import open_episodes
+from octolog.app.loopback import LoopbackServer
 from octolog.app.memory import NAME, LiveProjection, OpenMemory, Reembedding, open_collections
 from octolog.app.memory_remote import WHERE
 from octolog.app.processes import StateFile, Stop
@@ -34,9 +36,8 @@ from schemas.codec import Codec
 from streams.dead_letters import PublishedDeadLetters
 
 _REPORT_S: Final = 0.25
-_HOST: Final = "127.0.0.1"
-_START_S: Final = 10.0
 _JOIN_S: Final = 3.0
+_FLUSH_S: Final = 10.0
 
 
 def run_memory(settings: Settings, name: str, state: StateFile, stop: Stop) -> None:
@@ -73,7 +74,7 @@ class LoggedDenials:
         """Append the record, and wait until it is in the log: no refusal without its trace."""
         record = EpisodeReadDenied(owner, asked_by[:255], as_of_ms)
         self._publisher.publish(EPISODES, owner, self._codec.encode(record))
-        self._publisher.flush(_START_S)
+        self._publisher.flush(_FLUSH_S)
 
 
 class MemoryService:
@@ -98,7 +99,7 @@ class MemoryService:
         self.progress, self.episode_progress = ProjectorState(), ProjectorState()
         self._job: dict[str, Any] = {"state": "none"}
         self._job_lock = threading.Lock()
-        self._server = _Server(self)
+        self._server = _server(self)
 
     def start(self) -> str:
         """Listen; returns the URL."""
@@ -170,7 +171,7 @@ class MemoryService:
         return self._job
 
     def _rebuild(self, progress: Progress) -> dict[str, Any]:
-        with self._connection_reader() as reader:
+        with closing(self._connection.reader()) as reader:
             return self.memory.rebuild(reader, self._connection.codec(), self._letters, progress)
 
     def _run(self, work: Callable[[Progress], dict[str, Any]]) -> None:
@@ -184,13 +185,8 @@ class MemoryService:
             self._job = {"state": "failed", "error": _known(type(error)), "message": str(error)}
 
     def _catch_up(self, store: MemoryStore, embedder: Embedder) -> None:
-        with self._connection_reader() as reader:
+        with closing(self._connection.reader()) as reader:
             catch_up(MemoryProjection(store, embedder, self._connection.codec()), reader)
-
-    def _connection_reader(self) -> Any:
-        from contextlib import closing
-
-        return closing(self._connection.reader())
 
     def _follow_episodes(self, stop: Callable[[], bool], failed: list[OctologError]) -> None:
         projection = EpisodeProjection(self.episodes, self._connection.codec(), self._letters)
@@ -200,56 +196,24 @@ class MemoryService:
             failed.append(error)
 
 
-class _Server:
-    """HTTP on the loopback; every answer is JSON."""
-
-    def __init__(self, service: MemoryService) -> None:
-        self._routes = [
-            web.post("/search", _handler(service.search)),
-            web.post("/show", _handler(service.show)),
-            web.post("/episodes", _handler(service.read_episodes)),
-            web.post("/reembed", _handler(service.start_reembedding)),
-            web.post("/rebuild", _handler(service.start_rebuild)),
-            web.get("/job", _handler(service.job)),
-            web.get("/positions", _handler(service.positions)),
-        ]
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._runner: web.AppRunner | None = None
-        self._port = 0
-        self._thread = threading.Thread(target=self._serve, name="memory", daemon=True)
-
-    def start(self) -> str:
-        self._thread.start()
-        self._ready.wait(_START_S)
-        return f"http://{_HOST}:{self._port}"
-
-    def stop(self) -> None:
-        if self._runner is not None:
-            asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(_START_S)
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(_JOIN_S)
-
-    def _serve(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._listen())
-        self._ready.set()
-        self._loop.run_forever()
-        self._loop.close()
-
-    async def _listen(self) -> None:
-        app = web.Application(client_max_size=10_000_000)
-        app.add_routes(self._routes)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_JOIN_S)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, _HOST, 0).start()
-        self._port = self._runner.addresses[0][1]
+def _server(service: MemoryService) -> LoopbackServer:
+    """Every answer is JSON."""
+    routes = [
+        web.post("/search", _handler(service.search)),
+        web.post("/show", _handler(service.show)),
+        web.post("/episodes", _handler(service.read_episodes)),
+        web.post("/reembed", _handler(service.start_reembedding)),
+        web.post("/rebuild", _handler(service.start_rebuild)),
+        web.get("/job", _handler(service.job)),
+        web.get("/positions", _handler(service.positions)),
+    ]
+    return LoopbackServer("memory", routes, max_bytes=10_000_000)
 
 
 def _handler(answer: Callable[[Any], Any]) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handle(request: web.Request) -> web.Response:
         try:
-            asked = await request.json() if request.method == "POST" else None
+            asked = await _asked(request) if request.method == "POST" else None
             return web.json_response(await asyncio.to_thread(answer, asked))
         except OctologError as error:
             kind, message = _known(type(error)), str(error)
@@ -258,6 +222,12 @@ def _handler(answer: Callable[[Any], Any]) -> Callable[[web.Request], Awaitable[
         return web.json_response({"error": kind, "message": message}, status=400)
 
     return handle
+
+
+async def _asked(request: web.Request) -> Any:
+    if request.content_type != "application/json":  # what a page in somebody's browser cannot send unasked
+        raise Refused("send application/json")
+    return await request.json()
 
 
 def _known(kind: type[OctologError]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Awaitable, Callable
 from datetime import date, datetime
 from decimal import Decimal
@@ -16,13 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from octolog.app.answers import ANSWERS
 from octolog.app.live_store import LiveStore
+from octolog.app.loopback import LoopbackServer
 from octolog.app.projector import ProjectorState
 from octolog.domain.errors import NotFound, OctologError, Refused
 from projections.sql.queries import Cancellation, QueryLimits, run_query
 
-_HOST: Final = "127.0.0.1"
-_START_S: Final = 10.0
-_JOIN_S: Final = 3.0
 MAX_TIMEOUT_S: Final = 3_600.0
 MAX_ROWS: Final = 10_000_000
 ARROW_STREAM: Final = "application/vnd.apache.arrow.stream"
@@ -68,48 +65,21 @@ class QueryServer:
         swap: Callable[[str], dict[str, Any]] | None = None,
     ) -> None:
         self._live, self._progress, self._swap = live, progress, swap
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._runner: web.AppRunner | None = None
-        self._port = 0
-        self._thread = threading.Thread(target=self._serve, name="queries", daemon=True)
+        routes = [
+            web.post("/call", _guarded(self._call)),
+            web.post("/sql", _guarded(self._sql)),
+            web.post("/swap", _guarded(self._put_in_place)),
+            web.get("/positions", self._positions),
+        ]
+        self._server = LoopbackServer("queries", routes, max_bytes=2_000_000, cancels=True)
 
     def start(self) -> str:
         """Listen on a free port; returns the URL."""
-        self._thread.start()
-        self._ready.wait(_START_S)
-        return f"http://{_HOST}:{self._port}"
+        return self._server.start()
 
     def stop(self) -> None:
         """Stop listening; what is being asked is cancelled."""
-        if self._runner is not None and self._thread.is_alive():
-            asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(_START_S)
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(_JOIN_S)
-
-    def _serve(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._listen())
-        self._ready.set()
-        self._loop.run_forever()
-        self._loop.close()
-
-    async def _listen(self) -> None:
-        app = web.Application(client_max_size=2_000_000)
-        app.add_routes(
-            [
-                web.post("/call", _guarded(self._call)),
-                web.post("/sql", _guarded(self._sql)),
-                web.post("/swap", _guarded(self._put_in_place)),
-                web.get("/positions", self._positions),
-            ]
-        )
-        self._runner = web.AppRunner(
-            app, access_log=None, handler_cancellation=True, shutdown_timeout=_JOIN_S
-        )
-        await self._runner.setup()
-        await web.TCPSite(self._runner, _HOST, 0).start()
-        self._port = self._runner.addresses[0][1]
+        self._server.stop()
 
     async def _call(self, request: web.Request) -> web.StreamResponse:
         asked = _Question.model_validate_json(await request.text())

@@ -22,6 +22,7 @@ from streams.replay.cursor import Cursor
 from streams.replay.dead_letters import PROCESSOR, DeadLetters
 from streams.replay.fold import Digest
 from streams.replay.inputs import InputWalk
+from streams.replay.memories import MemoryIndex, RememberedMemories
 from streams.replay.registry_history import RegistryHistory
 from streams.replay.report import Difference, Lost, PartitionReport
 from streams.replay.retrial import Differs, EndOfFacts, Retrial
@@ -42,12 +43,16 @@ class Ends:
         committed: Inputs before these offsets must be accounted for.
         cut: True when the facts are read up to a point and not to their end.
         cleared: By partition: facts before this offset have the hash that fits their bytes.
+        everywhere: True when no partition of the facts is left out.
+        memories: Whether the log has what was remembered; a bundle of a version before has not.
     """
 
     ends: Positions
     committed: Positions
     cut: bool
     cleared: Mapping[int, int] = field(default_factory=dict[int, int])
+    everywhere: bool = True
+    memories: bool = True
 
 
 class _Closed(ClosedIndex):
@@ -76,6 +81,7 @@ class PartitionCheck:
         letters: Dead letters of the whole log.
         folder: Where the index of closed trees may lie.
         ends: How far to read.
+        remembered: What `octolog.memory` says of facts; None: it is not looked at.
     """
 
     def __init__(
@@ -87,6 +93,7 @@ class PartitionCheck:
         letters: DeadLetters,
         folder: Path,
         ends: Ends,
+        remembered: MemoryIndex | None = None,
     ) -> None:
         self.report = PartitionReport(partition)
         self._registry, self._letters, self._ends = registry, letters, ends
@@ -94,6 +101,13 @@ class PartitionCheck:
         self._digest = Digest()
         self._facts = Cursor(open_reader, TASKS, partition, ends.ends.get((TASKS, partition), 0))
         self._calls = CountedCalls(registry.calls.get(partition, {}))
+        self._memories = (
+            None
+            if remembered is None
+            else RememberedMemories(
+                remembered, codec, open_reader, self.report, everywhere=ends.everywhere and not ends.cut
+            )
+        )
         self._retrial = Retrial(
             partition,
             codec,
@@ -103,6 +117,7 @@ class PartitionCheck:
             cut=ends.cut,
             cleared=ends.cleared.get(partition, 0),
             calls=self._calls,
+            memories=self._memories,
         )
         self._walks = {topic: self._walk(open_reader, topic, partition) for topic in INPUTS}
         self._contracts = self._walks[CONTRACTS]
@@ -113,15 +128,9 @@ class PartitionCheck:
         collects = gc.isenabled()
         gc.disable()  # states are trees without cycles; what has some is collected now and then
         try:
-            self._all_causes(progress)
-            self._account_for_the_rest()
-            for miscounted in self._calls.without_end(self._retrial.shard.position):
-                self.report.add_difference(miscounted)
-            self.report.state_digest = self._digest.finish(self._retrial.shard)
-        except Differs as differs:
-            self.report.add_difference(differs.difference)
-        except EndOfFacts:
-            pass
+            whole = self._decide(progress)
+            if self._memories is not None:
+                self._remembered(self._memories, whole=whole)
         finally:
             if collects:
                 gc.enable()
@@ -131,6 +140,29 @@ class PartitionCheck:
                 walk.cursor.close()
             self._index.close()
         return self.report
+
+    def _decide(self, progress: Callable[[int], None]) -> bool:
+        """Decide every fact again, and account for every input; False when a difference ended the work."""
+        try:
+            self._all_causes(progress)
+            self._account_for_the_rest()
+            for miscounted in self._calls.without_end(self._retrial.shard.position):
+                self.report.add_difference(miscounted)
+            self.report.state_digest = self._digest.finish(self._retrial.shard)
+        except Differs as differs:
+            self.report.add_difference(differs.difference)
+            return False
+        except EndOfFacts:
+            pass
+        return True
+
+    def _remembered(self, memories: RememberedMemories, *, whole: bool) -> None:
+        memories.finish()
+        if whole:
+            retrial = self._retrial
+            memories.without_fact(
+                retrial.shard.position, self._ends.ends, lambda root_id: retrial.tree(root_id) is not None
+            )
 
     def _walk(self, open_reader: Callable[[], LogReader], topic: str, partition: int) -> InputWalk:
         cursor = Cursor(open_reader, topic, partition, self._ends.ends.get((topic, partition), 0))

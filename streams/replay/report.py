@@ -39,7 +39,7 @@ class Difference:
         tree: Root task id, where it is known.
         seq: The fact's number in its tree, where it is known.
         kind: `edited`, `undecodable`, `missing`, `repeated`, `moved`, `decided-differently`, `no-cause`,
-            `settlement`, `dead-letter`, `chain`, `checkpoint`, `damaged`.
+            `settlement`, `dead-letter`, `memory-missing`, `chain`, `checkpoint`, `damaged`.
         message: What is wrong, one line.
         fields: What was recorded and what was decided, field by field.
     """
@@ -87,11 +87,15 @@ class PartitionReport:
         dead_letters: Dead letters compared with their source.
         checkpoints: Signed checkpoints whose root was found again.
         overspent_trees: Trees that used more than a limit, and were ended for it.
+        memories: Memories that facts asked for and that are in the log as they must be.
+        direct_memories: Memories of its trees that somebody recorded directly; no fact asks for them.
         state_digest: SHA-256 of the state after the last fact, hex; None where a difference ended the work.
         lost_count: Inputs that were passed over.
         lost: The first of them.
         difference_count: Differences found; one in the facts ends the work on a partition.
         differences: The first of them.
+        unasked: While the work goes on: memories that no fact of this partition asked for.
+        claimed_elsewhere: While the work goes on: places of memories whose trees usually lie in another partition.
     """
 
     partition: int
@@ -103,11 +107,15 @@ class PartitionReport:
     dead_letters: int = 0
     checkpoints: int = 0
     overspent_trees: int = 0
+    memories: int = 0
+    direct_memories: int = 0
     state_digest: str | None = None
     lost_count: int = 0
     lost: list[Lost] = field(default_factory=list[Lost])
     difference_count: int = 0
     differences: list[Difference] = field(default_factory=list[Difference])
+    unasked: list[Difference] = field(default_factory=list[Difference])
+    claimed_elsewhere: set[tuple[int, int]] = field(default_factory=set[tuple[int, int]])
 
     def add_lost(self, lost: Lost) -> None:
         """Count a lost input, and keep it while there is room."""
@@ -166,6 +174,8 @@ class Report:
             "dead_letters",
             "checkpoints",
             "overspent_trees",
+            "memories",
+            "direct_memories",
         )
         return {
             "ok": self.ok,
@@ -183,7 +193,8 @@ class Report:
 
 def _plain(report: PartitionReport) -> dict[str, Any]:
     kept = dataclasses.asdict(report)
-    del kept["lost"], kept["differences"]
+    for name in ("lost", "differences", "unasked", "claimed_elsewhere"):
+        del kept[name]
     return kept
 
 

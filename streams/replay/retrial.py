@@ -21,13 +21,16 @@ from schemas.json_schema import fault_in
 from streams.processors.task import TaskProcessor
 from streams.replay.counted_calls import CountedCalls
 from streams.replay.cursor import Cursor
+from streams.replay.memories import RememberedMemories
 from streams.replay.report import Difference, PartitionReport, fields_that_differ
 from streams.topics import TASKS
 
 _UNKNOWN: Final = Origin("", -1, Settings(0, 0, 0, 0), None, 0)
 
-_BOOKED: Final = frozenset({f.AttemptEnded, f.TaskCompleted, f.TaskFailed, f.TaskCancelled})
-"""Facts that the books of a tree depend on."""
+_BOOKED: Final = frozenset(
+    {f.AttemptEnded, f.TaskCompleted, f.TaskFailed, f.TaskCancelled, f.MemoriesAccepted}
+)
+"""Facts that the books of a tree depend on, or that records in other topics follow from."""
 
 _SIGNS_OF_LIFE: Final = (AttemptStarted, AttemptHeartbeat)
 """Inputs that mostly lead to nothing: what they mean depends on the moment, which only a fact records."""
@@ -57,9 +60,10 @@ class Retrial(TaskProcessor):
         cut: True when the facts are read up to a point and not to their end.
         cleared: Facts before this offset have the hash that fits their bytes.
         calls: What was counted for circuit breakers.
+        memories: What was remembered; None: nothing of it is looked at.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- one for each thing that decisions are held against
         self,
         partition: int,
         codec: Codec,
@@ -70,12 +74,19 @@ class Retrial(TaskProcessor):
         cut: bool,
         cleared: int,
         calls: CountedCalls,
+        memories: RememberedMemories | None = None,
     ) -> None:
         # What the engine was set to comes with every fact.
         super().__init__(partition, codec, _never, closed, window=DEFAULT_WINDOW, lease_ms=DEFAULT_LEASE_MS)
-        self.shard = Shard(self._record, None, closed, fault_in=fault_in)
+        self.shard = Shard(
+            self._record,
+            None,
+            closed,
+            fault_in=fault_in,
+            remember=None if memories is None else memories.expect,
+        )
         self._facts, self._closed_trees, self._report, self._cut = facts, closed, report, cut
-        self._cleared, self._calls = cleared, calls
+        self._cleared, self._calls, self._memories = cleared, calls, memories
         self._settled: dict[TaskId, Vector] = {}
         self._origins = Origins(codec)
         self._first: LogRecord | None = None
@@ -239,6 +250,9 @@ class Retrial(TaskProcessor):
             miscounted = self._calls.fault(record, fact, link)
             if miscounted is not None:
                 self._report.add_difference(miscounted)
+        elif isinstance(fact, f.MemoriesAccepted):
+            if self._memories is not None:
+                self._memories.of(record, link.seq)
         elif isinstance(fact, f.TaskCompleted | f.TaskFailed | f.TaskCancelled) and fact.task_id == root_id:
             tree = self.shard.trees[root_id].tree  # filed as over once all facts of this decision are out
             fault = self._account(tree, self._settled.pop(root_id, ZERO))

@@ -11,14 +11,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from octolog.ports import LogReader, LogRecord, Positions, Progress
+from schemas.codec import Codec
 from streams.replay.dead_letters import DeadLetters
 from streams.replay.hash_pass import HashesReport, verify_hashes
+from streams.replay.memories import MemoryIndex, memory_ends, settle
 from streams.replay.one_partition import Ends, PartitionCheck
 from streams.replay.registry_history import RegistryHistory
 from streams.replay.report import PartitionReport, Report
 from streams.replay.shares import Told, ask_partitions, in_processes
 from streams.replay.source import Source
-from streams.topics import ARMS, DEAD_LETTERS, INPUTS, TASKS
+from streams.topics import ARMS, DEAD_LETTERS, INPUTS, MEMORY, TASKS
 
 __all__ = ["verify"]
 
@@ -31,6 +33,7 @@ def verify(
     committed: Positions | None = None,
     progress: Progress | None = None,
     processes: int = 1,
+    memories: bool = True,
 ) -> Report:
     """Decide every fact again from its cause, compare byte for byte, and account for every input.
 
@@ -46,6 +49,7 @@ def verify(
             `until`: those up to the last cause of each topic. Read them before the call, while it runs on.
         progress: Called with facts checked and an estimate of how many there are.
         processes: How many processes share the partitions; with more than one, `source` is pickled.
+        memories: Whether memories that facts ask for are decided again too.
 
     Raises:
         NotFound: When a topic or a partition is not there.
@@ -54,6 +58,8 @@ def verify(
     started_s = time.monotonic()
     ends = _ends(source, until, committed)
     wanted = ask_partitions(ends.ends, partitions)
+    everywhere = len(wanted) == sum(topic == TASKS for topic, _ in ends.ends)
+    ends = replace(ends, everywhere=everywhere, memories=memories)
     total = sum(ends.ends[TASKS, number] for number in wanted)
     counts: dict[int, int] = {}
 
@@ -66,6 +72,7 @@ def verify(
     ends = replace(ends, cleared={said.partition: said.right_before for said in hashes.partitions})
     reports = in_processes(partial(check_partitions, ends=ends), source, wanted, tell, processes)
     _take_in(hashes, reports)
+    settle(reports)
     return Report(tuple(reports), time.monotonic() - started_s)
 
 
@@ -75,7 +82,12 @@ def _take_in(hashes: HashesReport, reports: list[PartitionReport]) -> None:
     for said in hashes.partitions:
         report = by_number[said.partition]
         report.checkpoints = said.checkpoints
-        found = {difference.offset for difference in report.differences if difference.topic == TASKS}
+        # Where a memory is missing, the work went on behind the fact that asked for it.
+        found = {
+            difference.offset
+            for difference in report.differences
+            if difference.topic == TASKS and difference.kind != "memory-missing"
+        }
         if said.difference is not None and said.difference.offset < min(
             found, default=said.difference.offset + 1
         ):
@@ -103,10 +115,13 @@ def check_partitions(
                     of_registry.add_difference(difference)
         for difference in registry.faults:
             of_registry.add_difference(difference)
+        remembered = _remembered(reader, codec, ends)
     reports = []
     for partition in partitions:
         with TemporaryDirectory(prefix="octolog-verify-") as folder:
-            check = PartitionCheck(partition, source.reader, codec, registry, letters, Path(folder), ends)
+            check = PartitionCheck(
+                partition, source.reader, codec, registry, letters, Path(folder), ends, remembered
+            )
             report = check.run(lambda facts, partition=partition: tell(partition, facts))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
         tell(partition, report.facts)
         reports.append(report)
@@ -114,6 +129,15 @@ def check_partitions(
         for difference in of_registry.differences:
             reports[0].add_difference(difference)
     return reports
+
+
+def _remembered(reader: LogReader, codec: Codec, ends: Ends) -> MemoryIndex | None:
+    """What was remembered, read to its end as it is now: the facts that asked for it were there before."""
+    if not ends.memories:
+        return None
+    index = MemoryIndex(codec, sum(topic == TASKS for topic, _ in ends.ends))
+    _each(reader, MEMORY, memory_ends(reader), index.add)
+    return index
 
 
 def _ends(source: Source, until: Positions | None, committed: Positions | None) -> Ends:

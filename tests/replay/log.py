@@ -21,6 +21,7 @@ from streams.topics import (
     CONTRACTS,
     DEAD_LETTERS,
     INPUTS,
+    MEMORY,
     RESOURCES,
     RESULTS,
     TASKS,
@@ -28,7 +29,7 @@ from streams.topics import (
 )
 
 START_MS = 1_700_000_000_000
-TOPICS = (*INPUTS, TASKS, ARMS, DEAD_LETTERS)
+TOPICS = (*INPUTS, TASKS, ARMS, DEAD_LETTERS, MEMORY)
 _TOPIC_OF = {
     "contract": CONTRACTS,
     "result": RESULTS,
@@ -122,7 +123,7 @@ class World:
     def __post_init__(self) -> None:
         self.codec = CODEC
         self.records: dict[tuple[str, int], list[LogRecord]] = {
-            (topic, 0 if topic in (ARMS, DEAD_LETTERS) else self.partition): [] for topic in TOPICS
+            (topic, 0 if topic in (ARMS, DEAD_LETTERS, MEMORY) else self.partition): [] for topic in TOPICS
         }
         self.committed: Positions = {(topic, self.partition): 0 for topic in INPUTS}
         self.story: list[LogRecord] = []

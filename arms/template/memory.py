@@ -80,8 +80,9 @@ class Memory(Protocol):
 async def recall(memory: Memory | None, given: AttemptAssignment) -> Remembered | None:
     """Ask memory, if the task's context mode says so; None: it is not asked.
 
-    A task that inherits its parent's context never asks. One that accumulates asks with the steps before it; one with
-    a context of its own asks without. A task outside programs, a recovery and a continuation do not ask.
+    A task that inherits its parent's context never asks, nor does one whose fresh context is disabled. One that
+    accumulates asks with the steps before it; one with a context of its own asks without. A task outside programs, a
+    recovery and a continuation do not ask.
 
     Raises:
         NoContext: Memory does not answer.

@@ -11,7 +11,13 @@ from enum import StrEnum
 from typing import ClassVar, Final, TypeAlias
 
 from octolog.domain.ids import ArmId
-from octolog.domain.tasksystem import AccumulationFormat, AtomicTaskSubtype, NamedText, TaskType
+from octolog.domain.tasksystem import (
+    AccumulationFormat,
+    AtomicTaskSubtype,
+    FreshContext,
+    NamedText,
+    TaskType,
+)
 from octolog.domain.values import NO_LIMITS, Limits
 
 
@@ -41,6 +47,8 @@ class ContextMode(StrEnum):
     INHERIT = "INHERIT"
     ACCUMULATE = "ACCUMULATE"
     FRESH = "FRESH"
+    HISTORY = "HISTORY"
+    MINIMAL = "MINIMAL"
 
 
 class RecoveryKind(StrEnum):
@@ -101,6 +109,8 @@ class Operator:
         priority: 1 (first) to 10; None: the task's.
         timeout_ms: Longest run of one attempt, milliseconds; None: the arm's own.
         metadata_json: Free-form, canonical JSON object; never changes the meaning.
+        fresh_context: ENABLED: memory is asked, and nothing is inherited; DISABLED: it is not asked; UNSAID: as
+            the two truth values have it.
     """
 
     schema_name: ClassVar[str] = "octolog.tasksystem.Operator"
@@ -132,6 +142,7 @@ class Operator:
     priority: int | None = None
     timeout_ms: int | None = None
     metadata_json: str = "{}"
+    fresh_context: FreshContext = FreshContext.UNSAID
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,15 @@ class AccumulationFormat(StrEnum):
     NOTES_ONLY = "NOTES_ONLY"
 
 
+class FreshContext(StrEnum):
+    """Whether memory is asked for a context of the task's own; UNSAID leaves it to seed B's two truth values."""
+
+    UNKNOWN = "UNKNOWN"
+    UNSAID = "UNSAID"
+    ENABLED = "ENABLED"
+    DISABLED = "DISABLED"
+
+
 @dataclass(frozen=True, slots=True)
 class NamedText:
     """A name with a text: one entry of a string-to-string table.
@@ -56,12 +65,14 @@ class ContextManagement:
         inherit_context: True: the parent's context as it is.
         accumulate_data: True: earlier steps' results feed later ones; not together with `inherit_context`.
         accumulation_format: What is kept of them.
+        fresh_context: Whether memory is asked; ENABLED not together with `inherit_context`.
     """
 
     schema_name: ClassVar[str] = "octolog.tasksystem.ContextManagement"
     inherit_context: bool
     accumulate_data: bool
     accumulation_format: AccumulationFormat
+    fresh_context: FreshContext = FreshContext.UNSAID
 
 
 @dataclass(frozen=True, slots=True)

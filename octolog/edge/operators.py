@@ -10,8 +10,18 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from octolog.domain.errors import InvalidContract
 from octolog.domain.ids import ArmId
 from octolog.domain.operators import FailurePolicy, Operator, OperatorInput, Program, Role
-from octolog.domain.tasksystem import AccumulationFormat, AtomicTaskSubtype, TaskType
+from octolog.domain.tasksystem import AccumulationFormat, AtomicTaskSubtype, FreshContext, TaskType
 from octolog.domain.templates.document import models_of
+from octolog.domain.templates.modes import (
+    NO_MODE,
+    Mode,
+    Said,
+    checked,
+    default_of,
+    inheritance,
+    is_of_seed,
+    merged,
+)
 from octolog.edge.document import shown
 from octolog.edge.limits import BudgetEdge, Timeout, milliseconds
 from octolog.edge.model import Edge, between, object_json
@@ -21,11 +31,17 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
+def _word(value: object) -> object:
+    """Seed B's truth value as the word that a document has for it."""
+    return str(value).lower() if isinstance(value, bool | str) else value
+
+
 _Role = Annotated[Literal["root", "step", "argument", "inner", "reduction"], BeforeValidator(_lower)]
 _Type = Annotated[Literal["atomic", "sequential", "map", "reduce"], BeforeValidator(_lower)]
 _Subtype = Annotated[Literal["none", "standard", "subtask"], BeforeValidator(_lower)]
 _Format = Annotated[Literal["full_output", "notes_only"], BeforeValidator(_lower)]
 _Policy = Annotated[Literal["fail_fast", "collect"], BeforeValidator(_lower)]
+_Freshness = Annotated[Literal["enabled", "disabled"], BeforeValidator(_lower)]
 _Fraction = Annotated[float, AfterValidator(between("0", "1"))]
 
 
@@ -54,9 +70,10 @@ class OperatorEdge(Edge):
     system: str = ""
     model: str = ""
     inputs: list[InputEdge] = Field(default_factory=list)
-    inherit_context: bool = False
-    accumulate_data: bool = False
-    accumulation_format: _Format = "full_output"
+    inherit_context: Annotated[str, BeforeValidator(_word)] | None = None
+    accumulate_data: bool | None = None
+    accumulation_format: _Format | None = None
+    fresh_context: _Freshness | None = None
     on_failure: _Policy | None = None
     initial_value: str = ""
     disable_reparsing: bool = False
@@ -73,8 +90,34 @@ class OperatorEdge(Edge):
     timeout_seconds: Timeout | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
 
-    def operator(self, at: str) -> Operator:
-        """The domain's value."""
+    def mode(self, at: str, around: TaskType) -> Mode:
+        """How its context comes about, as in a document; here what a truth value leaves out is false."""
+        said = Said(
+            None
+            if self.inherit_context is None
+            else inheritance(self.inherit_context, f"{at}.inherit_context"),
+            self.accumulate_data,
+            None
+            if self.accumulation_format is None
+            else AccumulationFormat(self.accumulation_format.upper()),
+            None if self.fresh_context is None else FreshContext(self.fresh_context.upper()),
+        )
+        is_subtask = self.subtype == "subtask"
+        if is_of_seed(self.inherit_context or "false", said):
+            keep = NO_MODE.keep if said.keep is None else said.keep
+            return Mode(bool(said.inherit), bool(said.accumulate), keep)
+        kind, role = TaskType(self.type.upper()), Role(self.role.upper())
+        found = merged(default_of(kind, role, around, is_subtask=is_subtask), said)
+        return checked(found, lambda name: f"{at}.{name or 'accumulate_data'}", is_subtask=is_subtask)
+
+    def operator(self, at: str, around: TaskType = TaskType.UNKNOWN) -> Operator:
+        """The domain's value.
+
+        Args:
+            at: Its path.
+            around: Its parent's type; UNKNOWN at the root.
+        """
+        mode = self.mode(at, around)
         kind = TaskType(self.type.upper())
         atomic, is_map = kind is TaskType.ATOMIC, kind is TaskType.MAP
         subtype = self.subtype or ("standard" if atomic else "none")
@@ -90,9 +133,10 @@ class OperatorEdge(Edge):
             system=self.system,
             model=self.model,
             inputs=tuple(OperatorInput(given.name, given.text, given.variable) for given in self.inputs),
-            inherit_context=self.inherit_context,
-            accumulate_data=self.accumulate_data,
-            accumulation_format=AccumulationFormat(self.accumulation_format.upper()),
+            inherit_context=mode.inherit,
+            accumulate_data=mode.accumulate,
+            accumulation_format=mode.keep,
+            fresh_context=mode.fresh,
             on_failure=FailurePolicy(policy.upper()),
             initial_value=self.initial_value,
             disable_reparsing=self.disable_reparsing,
@@ -113,7 +157,11 @@ class OperatorEdge(Edge):
 
 def program_of(operators: Iterable[OperatorEdge]) -> Program:
     """The program that they are; whether it is legal is checked with the contract."""
-    return tuple(edge.operator(f"operators[{index}]") for index, edge in enumerate(operators))
+    found: list[Operator] = []
+    for index, edge in enumerate(operators):
+        around = found[edge.parent].type if 0 <= edge.parent < index else TaskType.UNKNOWN
+        found.append(edge.operator(f"operators[{index}]", around))
+    return tuple(found)
 
 
 def check_models(program: Program, known: Container[str] | None) -> None:

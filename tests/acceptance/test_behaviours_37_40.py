@@ -14,6 +14,7 @@ from octolog.domain.operators import (
     ContextMode,
 )
 from octolog.domain.reports import ExecutionResult
+from octolog.domain.tasksystem import FreshContext
 from octolog.domain.values import TaskErrorType
 from octolog.testing import failure, success
 from schemas.xml.reader import judge
@@ -65,6 +66,33 @@ def test_38_the_mode_says_what_an_attempt_knows_and_whether_memory_is_asked() ->
         FIVE.format(CONTEXT.format("false", "false", "notes_only")), echo, context_json=own
     ).run()
     assert {(of.context_mode, of.context_json) for of in fresh.asked} == {(ContextMode.FRESH, "{}")}
+
+
+def test_38_a_word_is_the_truth_value_and_fresh_context_says_whether_memory_is_asked() -> None:
+    words = CONTEXT.replace("</context_management>", "{}</context_management>")
+    for inherit, accumulate, fresh, mode in (
+        ("full", "false", "", ContextMode.INHERIT),
+        ("none", "true", "disabled", ContextMode.HISTORY),
+        ("none", "true", "enabled", ContextMode.ACCUMULATE),
+        ("none", "false", "enabled", ContextMode.FRESH),
+        ("none", "false", "disabled", ContextMode.MINIMAL),
+    ):
+        said = fresh and f"<fresh_context>{fresh}</fresh_context>"
+        run = Evaluation(FIVE.format(words.format(inherit, accumulate, "notes_only", said)), echo).run()
+        assert {of.context_mode for of in run.asked} == {mode}
+
+
+def test_38_a_fresh_context_cannot_inherit() -> None:
+    words = CONTEXT.replace(
+        "</context_management>", "<fresh_context>enabled</fresh_context></context_management>"
+    )
+    (error,) = judge(FIVE.format(words.format("full", "false", "notes_only"))).errors
+    assert (error.type, error.path) == (
+        TaskErrorType.VALIDATION_ERROR,
+        "/task/context_management/fresh_context",
+    )
+    fresh = replace(ATOMIC, instructions="x", inherit_context=True, fresh_context=FreshContext.ENABLED)
+    assert rejected((fresh,)).code == "VALIDATION_ERROR"
 
 
 def test_38_to_inherit_and_to_accumulate_exclude_each_other() -> None:

@@ -36,6 +36,20 @@ PROGRAMS = {
     "reduce": SQUARES,
     "half-character": TWO_HALVES.replace(">first half<", ">odd<"),
     "decomposed": ONE.format("", "too large", ""),
+    "contexts": """<task type="sequential"><description/>
+<context_management><accumulate_data>true</accumulate_data></context_management><steps>
+  <task type="atomic" name="one"><description/><instructions>one</instructions></task>
+  <task type="map" name="all"><description/><steps>{}{}{}</steps></task>
+</steps></task>""".format(
+        *(
+            f'<task type="atomic"><description/>{block}<instructions>knows</instructions></task>'
+            for block in (
+                "",
+                "<context_management><fresh_context>enabled</fresh_context></context_management>",
+                "<context_management><inherit_context>none</inherit_context></context_management>",
+            )
+        )
+    ),
 }
 
 
@@ -53,6 +67,8 @@ def answer(of: AttemptAssignment) -> ExecutionResult:
             return failure(of, "asked to fail")
         case ["too", "large"]:
             return broken(of, TaskError(TaskErrorType.RESOURCE_EXHAUSTION, "too large", resource="turns"))
+        case ["knows"]:
+            return success(of, said(f"{of.context_mode} {of.context_json}"))
         case ["asks"] if of.continuation is None:
             return success(of, said("later"), subtask=SubtaskRequest("help", "helping"))
         case ["asks"]:
@@ -153,6 +169,14 @@ def test_a_map_answers_in_the_order_of_its_inputs(ended: Ended) -> None:
 
 def test_a_reduce_sums_squares(ended: Ended) -> None:
     assert ended.output("reduce") == said("50")
+
+
+def test_a_fresh_context_inherits_nothing_of_what_stands_around_it(ended: Ended) -> None:
+    assert [one["content"] for one in json.loads(ended.output("contexts"))] == [
+        'HISTORY {"history":[{"notes":{"dataUsage":"none"},"step":"one"}]}',
+        "FRESH {}",
+        "MINIMAL {}",
+    ]
 
 
 def test_a_task_too_large_is_decomposed(ended: Ended) -> None:

@@ -206,7 +206,7 @@ class Interpreter:
         instructions = texts.filled(op.instructions, inside.names)
         if instructions is None:
             return failed("INPUT_TOO_LARGE", "")
-        given = Given("task", instructions, inputs, inside.context_json)
+        given = Given("task", instructions, inputs, inside.context_json, memory=inside.mode.memory)
         if size(given) > texts.FILLED_CHARS:
             return failed("INPUT_TOO_LARGE", "")
         reply = self._rounds(task_id, given, inside)

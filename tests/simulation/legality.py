@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from octolog.domain.operators import FailurePolicy, Operator, Program, Role
-from octolog.domain.tasksystem import AccumulationFormat, AtomicTaskSubtype, TaskType
+from octolog.domain.tasksystem import AccumulationFormat, AtomicTaskSubtype, FreshContext, TaskType
 
 MAX_NESTING: Final = 32
 MAX_TASKS: Final = 20_000
@@ -68,6 +68,10 @@ def _operator(program: Program, place: int) -> Iterator[str]:
         yield "unknown subtype"
     if op.inherit_context and op.accumulate_data:
         yield "inherits and accumulates"
+    if op.inherit_context and op.fresh_context is FreshContext.ENABLED:
+        yield "inherits and is fresh"
+    if op.fresh_context is FreshContext.UNKNOWN:
+        yield "unknown freshness"
     if AccumulationFormat.UNKNOWN is op.accumulation_format or FailurePolicy.UNKNOWN is op.on_failure:
         yield "unknown policy"
     if place and (not _STEP.fullmatch(op.name) or _RESERVED.fullmatch(op.name)):

@@ -14,7 +14,7 @@ from octolog.domain import facts as f
 from octolog.domain.assignment import AttemptAssignment
 from octolog.domain.contract import SubmitTask
 from octolog.domain.ids import AttemptId
-from octolog.domain.operators import ATOMIC, Program, RecoveryKind, SubtaskRequest
+from octolog.domain.operators import ATOMIC, ContextMode, Program, RecoveryKind, SubtaskRequest
 from octolog.domain.reports import ExecutionResult
 from octolog.domain.tasksystem import NamedText
 from octolog.domain.values import Limits, RetryPolicy, TaskError, TaskErrorType
@@ -212,10 +212,11 @@ def given_of(of: AttemptAssignment) -> Given:
     inputs = tuple((given.step_id, json.loads(given.output)) for given in of.inputs)
     if kind != "task":
         return Given(kind, "", (), of.context_json)
+    memory = of.context_mode in (ContextMode.ACCUMULATE, ContextMode.FRESH)
     if of.continuation is None:
-        return Given(kind, of.instructions, inputs, of.context_json)
+        return Given(kind, of.instructions, inputs, of.context_json, memory=memory)
     content, remembered = of.continuation.content, of.continuation.continuation_json
-    return Given(kind, of.instructions, inputs, of.context_json, content, remembered)
+    return Given(kind, of.instructions, inputs, of.context_json, content, remembered, memory)
 
 
 def _reported(of: AttemptAssignment, reply: Reply) -> ExecutionResult:

@@ -14,7 +14,7 @@ from zlib import crc32
 from hypothesis import strategies as st
 
 from octolog.domain.operators import FailurePolicy, Operator, OperatorInput, Program, Role
-from octolog.domain.tasksystem import AccumulationFormat, AtomicTaskSubtype, TaskType
+from octolog.domain.tasksystem import AccumulationFormat, AtomicTaskSubtype, FreshContext, TaskType
 from tests.simulation.terms import Failed, Given, Reply, Request, Succeeded
 from tests.simulation.texts import canonical
 
@@ -25,6 +25,20 @@ MAX_TASKS: Final = 400
 COMPOUND: Final = (TaskType.SEQUENTIAL, TaskType.MAP, TaskType.REDUCE)
 INPUTS: Final = ("x", "y", "z")
 TYPES: Final = ("", "text", "json", "object", "array", "string[]", "number", "boolean")
+_UNSAID, _ENABLED, _DISABLED = FreshContext.UNSAID, FreshContext.ENABLED, FreshContext.DISABLED
+MODES: Final = (
+    (False, False, _UNSAID),
+    (True, False, _UNSAID),
+    (False, True, _UNSAID),
+    (False, False, _UNSAID),
+    (True, False, _DISABLED),
+    (False, True, _DISABLED),
+    (False, True, _ENABLED),
+    (False, False, _ENABLED),
+    (False, False, _DISABLED),
+)
+"""Inherit, accumulate, fresh: every combination that is legal."""
+
 CONTEXTS: Final = (
     "{}",
     '{"topic":"tides","x":"outer"}',
@@ -108,13 +122,14 @@ class Growing:
         return "".join(words)
 
     def _flagged(self, op: Operator) -> Operator:
-        mode = self.pick(3)
+        inherit, accumulate, fresh = MODES[self.pick(len(MODES) - 1)]
         formats = (AccumulationFormat.FULL_OUTPUT, AccumulationFormat.NOTES_ONLY)
         policies = (FailurePolicy.FAIL_FAST, FailurePolicy.COLLECT)
         return replace(
             op,
-            inherit_context=mode == 1,
-            accumulate_data=mode == 2,
+            inherit_context=inherit,
+            accumulate_data=accumulate,
+            fresh_context=fresh,
             accumulation_format=formats[self.pick(1)],
             on_failure=policies[self.pick(1)],
             disable_reparsing=self.pick(39) == 39,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias
 
 from octolog.domain.operators import Operator, OperatorInput, Program, Role
-from octolog.domain.tasksystem import AccumulationFormat, AtomicTaskSubtype, TaskType
+from octolog.domain.tasksystem import AccumulationFormat, AtomicTaskSubtype, FreshContext, TaskType
 from tests.simulation import texts
 from tests.simulation.legality import children
 from tests.simulation.texts import Kept
@@ -42,7 +42,10 @@ Reply: TypeAlias = Succeeded | Failed | Request
 
 
 class Given(NamedTuple):
-    """What an attempt at a task is given; `continued` and `remembered` are set after a subtask."""
+    """What an attempt at a task is given; `continued` and `remembered` are set after a subtask.
+
+    `memory` says whether it is to ask for a context of its own; a recovery never is.
+    """
 
     kind: str
     instructions: str
@@ -50,6 +53,7 @@ class Given(NamedTuple):
     context_json: str
     continued: str | None = None
     remembered: str | None = None
+    memory: bool = False
 
 
 Oracle: TypeAlias = Callable[[str, Given, int], Reply]
@@ -67,11 +71,12 @@ class Outcome:
 
 
 class Mode(NamedTuple):
-    """An operator's effective mode."""
+    """An operator's effective mode; `memory` says whether it is asked for a context."""
 
     inherit: bool = False
     accumulate: bool = False
     full: bool = True
+    memory: bool = True
 
 
 NO_MODE: Final = Mode()
@@ -121,11 +126,15 @@ def outcome_of(reply: Succeeded | Failed) -> Outcome:
 
 
 def mode_of(op: Operator, parent: Mode) -> Mode:
+    asked = op.fresh_context is not FreshContext.DISABLED
     if op.subtype is AtomicTaskSubtype.SUBTASK:
-        return NO_MODE
-    full = op.accumulation_format is AccumulationFormat.FULL_OUTPUT
-    own = Mode(op.inherit_context, op.accumulate_data, full)
-    return own if op.inherit_context or op.accumulate_data else parent
+        return NO_MODE._replace(memory=asked)
+    if op.inherit_context:
+        return Mode(inherit=True, full=op.accumulation_format is AccumulationFormat.FULL_OUTPUT, memory=False)
+    if op.accumulate_data:
+        full = op.accumulation_format is AccumulationFormat.FULL_OUTPUT
+        return Mode(accumulate=True, full=full, memory=asked)
+    return parent if op.fresh_context is FreshContext.UNSAID else NO_MODE._replace(memory=asked)
 
 
 def context_of(mode: Mode, around: Scope) -> str:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from octolog.domain import facts as f
 from octolog.domain.operators import ATOMIC, FailurePolicy, Operator, OperatorInput, Program, Role
-from octolog.domain.tasksystem import AccumulationFormat, AtomicTaskSubtype, TaskType
+from octolog.domain.tasksystem import AccumulationFormat, AtomicTaskSubtype, FreshContext, TaskType
 from octolog.testing import ArmsTopic, ShardLog, capability, submit
 from tests.simulation.legality import faults
 from tests.simulation.programs import programs
@@ -51,6 +51,7 @@ _CHANGES: Final[tuple[Change, ...]] = (
     lambda op, n: replace(op, subtype=list(AtomicTaskSubtype)[n % 4]),
     lambda op, _: replace(op, inherit_context=True, accumulate_data=True),
     lambda op, _: replace(op, accumulation_format=AccumulationFormat.UNKNOWN),
+    lambda op, n: replace(op, fresh_context=list(FreshContext)[n % 4]),
     lambda op, _: replace(op, on_failure=FailurePolicy.UNKNOWN),
     lambda op, n: replace(op, inputs=(*op.inputs, OperatorInput(NAMES[n % len(NAMES)]))),
     lambda op, n: replace(op, inputs=op.inputs[n % 2 :]),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from octolog.domain.evaluator.history import shown
 from octolog.domain.evaluator.places import around, is_subtask, operator_of, program_of
 from octolog.domain.operators import ContextMode
-from octolog.domain.tasksystem import AccumulationFormat, AtomicTaskSubtype
+from octolog.domain.tasksystem import AccumulationFormat, AtomicTaskSubtype, FreshContext
 
 if TYPE_CHECKING:
     from octolog.domain.task.state import Node, Tree
@@ -18,13 +18,20 @@ def mode_of(tree: Tree, node: Node) -> tuple[ContextMode, bool]:
     here: Node | None = node
     while here is not None and here.op is not None:
         operator = operator_of(tree, here.op)
-        if here.op.recovery is not None or operator.subtype is AtomicTaskSubtype.SUBTASK:
+        if here.op.recovery is not None:
             break
-        full = operator.accumulation_format is AccumulationFormat.FULL_OUTPUT
-        if operator.inherit_context:
-            return ContextMode.INHERIT, full
-        if operator.accumulate_data:
-            return ContextMode.ACCUMULATE, full
+        fresh = operator.fresh_context
+        if operator.subtype is not AtomicTaskSubtype.SUBTASK:
+            full = operator.accumulation_format is AccumulationFormat.FULL_OUTPUT
+            if operator.inherit_context:
+                return ContextMode.INHERIT, full
+            if operator.accumulate_data:
+                told = ContextMode.HISTORY if fresh is FreshContext.DISABLED else ContextMode.ACCUMULATE
+                return told, full
+        elif fresh is FreshContext.UNSAID:
+            break
+        if fresh is not FreshContext.UNSAID:
+            return ContextMode.FRESH if fresh is FreshContext.ENABLED else ContextMode.MINIMAL, True
         here = around(tree, here)
     return ContextMode.FRESH, True
 
@@ -34,9 +41,9 @@ def context_of(tree: Tree, node: Node) -> str:
     here = node
     while True:
         mode, full = mode_of(tree, here)
-        if mode is ContextMode.ACCUMULATE:
+        if mode is ContextMode.ACCUMULATE or mode is ContextMode.HISTORY:
             return _history(tree, here, full=full)
-        if mode is ContextMode.FRESH or here.op is None:
+        if mode is not ContextMode.INHERIT or here.op is None:
             return "{}"
         outer = around(tree, here)
         if outer is None:

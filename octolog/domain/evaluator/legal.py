@@ -19,7 +19,7 @@ from octolog.domain.evaluator.outputs import OUTPUT_TYPES
 from octolog.domain.evaluator.text import is_input_name, is_reserved
 from octolog.domain.ids import MAX_TASK_ID_LENGTH, TaskId, is_step_id
 from octolog.domain.operators import FailurePolicy, Operator, Program, Role
-from octolog.domain.tasksystem import AccumulationFormat, AtomicTaskSubtype, TaskType
+from octolog.domain.tasksystem import AccumulationFormat, AtomicTaskSubtype, FreshContext, TaskType
 
 CODE: Final = "VALIDATION_ERROR"
 MAX_NESTING: Final = 32
@@ -100,6 +100,10 @@ def _check_modes(at: str, operator: Operator) -> None:
         raise InvalidContract(CODE, f"{at}.subtype", f"{operator.subtype} on a {operator.type} operator")
     if operator.inherit_context and operator.accumulate_data:
         raise InvalidContract(CODE, f"{at}.accumulate_data", "excludes inherit_context")
+    if operator.fresh_context is FreshContext.UNKNOWN:
+        raise InvalidContract(CODE, f"{at}.fresh_context", "is none of UNSAID, ENABLED, DISABLED")
+    if operator.inherit_context and operator.fresh_context is FreshContext.ENABLED:
+        raise InvalidContract(CODE, f"{at}.fresh_context", "ENABLED needs inherit_context false")
     if operator.accumulation_format is AccumulationFormat.UNKNOWN:
         raise InvalidContract(CODE, f"{at}.accumulation_format", "is none of FULL_OUTPUT, NOTES_ONLY")
     if operator.on_failure is FailurePolicy.UNKNOWN:

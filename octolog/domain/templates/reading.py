@@ -10,9 +10,10 @@ from octolog.domain.errors import InvalidContract
 from octolog.domain.evaluator.legal import check_program
 from octolog.domain.ids import TaskId
 from octolog.domain.operators import Operator, OperatorInput, Program, Role
-from octolog.domain.tasksystem import AccumulationFormat, ASTNode, TaskType
+from octolog.domain.tasksystem import ASTNode, TaskType
 from octolog.domain.templates import fields
 from octolog.domain.templates.errors import invalid
+from octolog.domain.templates.modes import default_of, mode_of
 from octolog.domain.templates.nodes import TASK, Located, root, shown
 from octolog.domain.templates.settings import settings_of
 
@@ -55,13 +56,6 @@ _ELEMENTS: Final = {
 }
 _ATTRIBUTES: Final = frozenset({"name", "type"}) | {field.written for field in fields.ROUTING}
 _OF_A_DOCUMENT: Final = frozenset({"name", "version"})
-
-
-@dataclass(frozen=True, slots=True)
-class _Mode:
-    inherit: bool = False
-    accumulate: bool = False
-    keep: AccumulationFormat = AccumulationFormat.FULL_OUTPUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +127,9 @@ class _Reader:
         kind = self._kind(task, place)
         elements = _elements(task, kind)
         attributes = _attributes(task, kind, place)
-        mode = _mode(elements, attributes)
+        is_subtask = attributes.get("subtype") == "subtask"
+        default = default_of(kind, place.role, place.parent_type, is_subtask=is_subtask)
+        mode = mode_of(elements.get("context_management"), default, is_subtask=is_subtask)
         name = _name(task, attributes, place)
         inputs, arguments = _inputs(elements, kind)
         index = len(self.operators)
@@ -148,6 +144,7 @@ class _Reader:
                 inherit_context=mode.inherit,
                 accumulate_data=mode.accumulate,
                 accumulation_format=mode.keep,
+                fresh_context=mode.fresh,
                 **settings_of(task, kind, elements, attributes),
             )
         )
@@ -232,33 +229,6 @@ def _attributes(task: Located, kind: TaskType, place: _Place) -> dict[str, str]:
             "a subtask inherits nothing, so it cannot be the inner or reduction task of a reduce",
         )
     return attributes
-
-
-def _mode(elements: dict[str, Located], attributes: dict[str, str]) -> _Mode:
-    if "context_management" not in elements:
-        return _Mode()
-    block = elements["context_management"]
-    found = block.parts()
-    known = {"inherit_context", "accumulate_data", "accumulation_format"}
-    for name, element in found.items():
-        if name not in known:
-            raise invalid(element.at, "does not belong here")
-    for name in ("inherit_context", "accumulate_data"):
-        if name not in found:
-            raise invalid(block.at, f"needs {name}")
-    keep = found.get("accumulation_format")
-    mode = _Mode(
-        fields.truth(found["inherit_context"].content, found["inherit_context"].at),
-        fields.truth(found["accumulate_data"].content, found["accumulate_data"].at),
-        AccumulationFormat.FULL_OUTPUT if keep is None else fields.accumulation_format(keep.content, keep.at),
-    )
-    if mode.inherit and mode.accumulate:
-        raise invalid(block.at, "inherit_context and accumulate_data exclude each other")
-    if mode.inherit and attributes.get("subtype") == "subtask":
-        raise invalid(
-            found["inherit_context"].at, "a subtask starts with a context of its own; it inherits none"
-        )
-    return mode
 
 
 def _name(task: Located, attributes: dict[str, str], place: _Place) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from octolog.domain.operators import Operator
-from octolog.domain.tasksystem import TemplateValidation, ValidationResult, XMLValidation
+from octolog.domain.tasksystem import FreshContext, TemplateValidation, ValidationResult, XMLValidation
 from octolog.domain.templates.document import Document, empty_inputs
 from octolog.domain.templates.errors import DocumentRefused, invalid
 from octolog.domain.templates.names import unbound
@@ -111,7 +111,14 @@ def warnings_of(document: Document) -> tuple[str, ...]:
         "the task fails unless its contract's context has it"
         for operator, name in unbound(document.program)
     )
-    return (*empty, *free)
+    minimal = (
+        f"the task{_of(operator)} has a minimal context: it inherits nothing, no earlier step is told, and memory "
+        "is not asked; write fresh_context enabled if it should be"
+        for operator in document.program
+        if operator.fresh_context is FreshContext.DISABLED
+        and not (operator.inherit_context or operator.accumulate_data)
+    )
+    return (*empty, *free, *minimal)
 
 
 def _of(operator: Operator) -> str:

@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from typing import Final
 
 from octolog.domain.operators import FailurePolicy, Operator, Program, Role
-from octolog.domain.tasksystem import AccumulationFormat, ASTNode, AtomicTaskSubtype, TaskType
+from octolog.domain.tasksystem import ASTNode, AtomicTaskSubtype, FreshContext, TaskType
 from octolog.domain.templates.errors import invalid
 from octolog.domain.templates.fields import LIMITS, ROUTING, Field
+from octolog.domain.templates.modes import NO_MODE, Mode
 from octolog.domain.templates.nodes import TASK, attribute, leaf, shown
 from octolog.domain.templates.reading import MAX_NESTING, MAX_OPERATORS, program_of
 from octolog.domain.values import NO_LIMITS
 
 _TRUTH: Final = {True: "true", False: "false"}
+_WORDS: Final = {True: "full", False: "none"}
 
 
 def ast_of(program: Program) -> ASTNode:
@@ -117,15 +119,23 @@ def _written(owner: object, table: tuple[Field, ...]) -> Iterator[ASTNode]:
 
 
 def _context(operator: Operator) -> Iterator[ASTNode]:
-    mode = operator.inherit_context, operator.accumulate_data, operator.accumulation_format
-    if mode == (False, False, AccumulationFormat.FULL_OUTPUT):
-        return
-    inner = (
-        leaf("inherit_context", _TRUTH[operator.inherit_context]),
-        leaf("accumulate_data", _TRUTH[operator.accumulate_data]),
-        leaf("accumulation_format", operator.accumulation_format.lower()),
+    mode = Mode(
+        operator.inherit_context,
+        operator.accumulate_data,
+        operator.accumulation_format,
+        operator.fresh_context,
     )
-    yield ASTNode("context_management", "", children=inner)
+    if mode == NO_MODE:
+        return
+    of_seed = mode.fresh is FreshContext.UNSAID
+    inner = [
+        leaf("inherit_context", (_TRUTH if of_seed else _WORDS)[mode.inherit]),
+        leaf("accumulate_data", _TRUTH[mode.accumulate]),
+        leaf("accumulation_format", mode.keep.lower()),
+    ]
+    if not of_seed:
+        inner.append(leaf("fresh_context", mode.fresh.lower()))
+    yield ASTNode("context_management", "", children=tuple(inner))
 
 
 def _settings(operator: Operator) -> Iterator[ASTNode]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from octolog.domain.ids import ArmId
 from octolog.domain.operators import FailurePolicy, Operator, OperatorInput, Program, Role
-from octolog.domain.tasksystem import AccumulationFormat, AtomicTaskSubtype, TaskType
+from octolog.domain.tasksystem import AccumulationFormat, AtomicTaskSubtype, FreshContext, TaskType
 from octolog.domain.templates.fields import OUTPUT_TYPES
 from octolog.domain.values import NO_LIMITS, Limits
 
@@ -46,7 +46,14 @@ limits: Final = st.one_of(
         max_llm_calls=maybe(st.integers(0, 1_000_000)),
     ),
 )
-modes: Final = st.sampled_from(((False, False), (True, False), (False, True)))
+modes: Final = st.sampled_from(
+    (
+        *(((False, False), fresh) for fresh in list(FreshContext)[1:]),
+        *(((False, True), fresh) for fresh in list(FreshContext)[1:]),
+        ((True, False), FreshContext.UNSAID),
+        ((True, False), FreshContext.DISABLED),
+    )
+)
 
 
 @dataclass
@@ -120,7 +127,7 @@ class Growing:
         plain: bool,
     ) -> Operator:
         draw = self.draw
-        inherit, accumulate = draw(modes)
+        (inherit, accumulate), fresh = draw(modes)
         atomic = kind is TaskType.ATOMIC
         subtypes = (AtomicTaskSubtype.STANDARD, AtomicTaskSubtype.SUBTASK)
         subtype = (
@@ -160,6 +167,7 @@ class Growing:
             priority=draw(maybe(st.integers(1, 10))),
             timeout_ms=draw(maybe(st.integers(1, 24 * 3_600_000))),
             metadata_json=draw(_metadata),
+            fresh_context=fresh,
         )
 
 

@@ -37,6 +37,8 @@ REFUSED: Final = {
     "nested-subtask-in-reduce": (VALIDATION, "/task/inner_task/task/@subtype", "inherits nothing"),
     "subtask-sequential": (VALIDATION, "/task/@subtype", "sequential"),
     "two-modes": (VALIDATION, "/task/context_management", "exclude each other"),
+    "fresh-inherits": (VALIDATION, "/task/context_management/fresh_context", "write inherit_context none"),
+    "subset": (VALIDATION, "/task/context_management/inherit_context", "is not offered"),
     "no-steps": (VALIDATION, "/task", "needs steps"),
     "duplicate-step": (VALIDATION, "/task/steps/task[2]", "name of another task"),
     "nested-template": (VALIDATION, "/task/steps/task", "needs a type"),

@@ -13,7 +13,7 @@ from octolog.domain.operators import (
     FailurePolicy,
     Role,
 )
-from octolog.domain.tasksystem import AccumulationFormat
+from octolog.domain.tasksystem import AccumulationFormat, AtomicTaskSubtype, FreshContext
 from tests.unit.domain.evaluation import MAP, REDUCE, SEQUENTIAL, Evaluation, five, inputs, root, step
 
 
@@ -168,15 +168,61 @@ def test_a_text_that_grows_without_end_is_refused_in_time() -> None:
             ContextMode.ACCUMULATE,
             {"history": [{"content": "one", "notes": {}, "step": "s0"}]},
         ),
+        (
+            {"accumulate_data": True, "fresh_context": FreshContext.DISABLED},
+            ContextMode.HISTORY,
+            {"history": [{"content": "one", "notes": {}, "step": "s0"}]},
+        ),
+        ({"inherit_context": True, "fresh_context": FreshContext.DISABLED}, ContextMode.INHERIT, {"a": "b"}),
+        ({"fresh_context": FreshContext.ENABLED}, ContextMode.FRESH, {}),
+        ({"fresh_context": FreshContext.DISABLED}, ContextMode.MINIMAL, {}),
     ],
 )
 def test_each_mode_gives_its_context(
-    flags: dict[str, bool], mode: ContextMode, context: dict[str, Any]
+    flags: dict[str, Any], mode: ContextMode, context: dict[str, Any]
 ) -> None:
     run = Evaluation(*five(**flags), context_json='{"a":"b"}')
     run.answer("s0", '"one"')
     given = run.given["task-1/s1"]
     assert (given.context_mode, json.loads(given.context_json)) == (mode, context)
+
+
+@pytest.mark.parametrize(
+    ("fresh", "mode"),
+    [(FreshContext.ENABLED, ContextMode.FRESH), (FreshContext.DISABLED, ContextMode.MINIMAL)],
+)
+@pytest.mark.parametrize("around", [{"inherit_context": True}, {"accumulate_data": True}])
+def test_a_fresh_context_inherits_nothing_whatever_stands_around_it(
+    around: dict[str, Any], fresh: FreshContext, mode: ContextMode
+) -> None:
+    program = (
+        root(SEQUENTIAL, **around),
+        step("s0", instructions="one"),
+        step("s1", type=SEQUENTIAL, fresh_context=fresh),
+        step("inner", 2, instructions="two"),
+        step("below", 2, instructions="three", inherit_context=True),
+    )
+    run = Evaluation(*program, context_json='{"a":"b"}')
+    run.answer("s0", '"one"')
+    run.answer("s1/inner", '"two"')
+    inner, below = run.given["task-1/s1/inner"], run.given["task-1/s1/below"]
+    assert (inner.context_mode, inner.context_json) == (mode, "{}")
+    assert (below.context_mode, below.context_json) == (ContextMode.INHERIT, "{}"), "nothing comes through"
+
+
+def test_a_subtask_may_do_without_memory_and_never_inherits() -> None:
+    subtask = AtomicTaskSubtype.SUBTASK
+    for fresh, mode in (
+        (FreshContext.UNSAID, ContextMode.FRESH),
+        (FreshContext.ENABLED, ContextMode.FRESH),
+        (FreshContext.DISABLED, ContextMode.MINIMAL),
+    ):
+        program = (
+            root(SEQUENTIAL, inherit_context=True),
+            step("s0", subtype=subtask, fresh_context=fresh, accumulate_data=True),
+        )
+        given = Evaluation(*program, context_json='{"a":"b"}').given["task-1/s0"]
+        assert (given.context_mode, given.context_json) == (mode, "{}")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 | module | does |
 |---|---|
 | `protocol` | the JSON on the wire: what a service is asked, what it answers |
+| `asked` | what an answer asks for besides its output: a plan, a subtask, a person, memories |
+| `published` | its JSON Schemas, for the OpenAPI document |
 | `description` | what a service says it can do (`GET /arm`) |
 | `transport` | one request, bounded in time, size and kind |
 | `breaker` | stops asking a service that keeps failing |

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final
 
+from arms.bridge.protocol import USES
 from arms.bridge.settings import BridgeSettings, shown_url
 from octolog.domain.arm import ArmCapability
 from octolog.domain.errors import InvalidContract
@@ -43,10 +44,14 @@ class Sample:
     Attributes:
         goal: What is asked.
         context: Background.
+        shows: What its answer asks for, one of `arms.bridge.protocol.USES`; empty: nothing.
+        content: With a subtask: what it is said to have given.
     """
 
     goal: str
     context: Mapping[str, Any] = field(default_factory=dict)
+    shows: str = ""
+    content: str = "done"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +62,15 @@ class Description:
         capability: What the registry is told.
         model_use: Set when it calls models, whose use it reports.
         samples: Tasks to try it with.
+        uses: What its answers may ask for, of `arms.bridge.protocol.USES`.
+        unknown_uses: What it names besides.
     """
 
     capability: ArmCapability
     model_use: ModelUse | None = None
     samples: tuple[Sample, ...] = ()
+    uses: tuple[str, ...] = ()
+    unknown_uses: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, document: object, settings: BridgeSettings) -> Description:
@@ -83,7 +92,22 @@ class Description:
         # Without a URL for it, the arm's health is the bridge's heartbeats and what the bridge says of it.
         health = f"{place}/health" if settings.probed else ""
         capability = replace(parse_capability(known), endpoint=f"{place}/execute", health_check_url=health)
-        return cls(capability, _model_use(document.get("model_use")), samples_of(document.get("samples")))
+        said = _uses(document.get("uses"))
+        return cls(
+            capability,
+            _model_use(document.get("model_use")),
+            samples_of(document.get("samples")),
+            tuple(name for name in USES if name in said),
+            tuple(name for name in said if name not in USES),
+        )
+
+
+def _uses(said: object) -> list[str]:
+    if said is None:
+        return []
+    if not isinstance(said, list) or not all(isinstance(name, str) for name in said):
+        raise InvalidContract(_CODE, "uses", f"must be an array with some of {', '.join(USES)}")
+    return said
 
 
 def _model_use(said: object) -> ModelUse | None:
@@ -121,5 +145,8 @@ def samples_of(said: object) -> tuple[Sample, ...]:
         goal, context = (item.get("goal"), item.get("context", {})) if isinstance(item, dict) else (None, {})
         if not isinstance(goal, str) or not isinstance(context, dict):
             raise InvalidContract(_CODE, f"samples[{index}]", 'needs a "goal" (text) and perhaps a "context"')
-        found.append(Sample(goal, context))
+        shows, content = item.get("shows", ""), item.get("content", "done")
+        if not isinstance(shows, str) or not isinstance(content, str):
+            raise InvalidContract(_CODE, f"samples[{index}]", '"shows" and "content" are texts')
+        found.append(Sample(goal, context, shows, content))
     return tuple(found)

@@ -17,6 +17,7 @@ from typing import Final
 import orjson
 
 from arms.arm import Answer, Fail, Retry
+from arms.bridge.asked import asked_of
 from arms.bridge.breaker import Breaker, BreakerOpen, Passage
 from arms.bridge.description import Description
 from arms.bridge.protocol import (
@@ -132,6 +133,7 @@ class Forwarder:
     async def _metered(self, work: Work, until_s: float) -> Answer:
         use = self._description.model_use
         if use is None:
+            await work.handler.permitted()
             found = await self._asked(work, until_s)
             if found.usage is not None or found.tokens_used:
                 await self._undeclared(work, found)
@@ -157,7 +159,10 @@ class Forwarder:
             if found.retryable:
                 raise Retry(said, code)
             raise Fail(said, code, output=found.output)
-        if self._capability.output_schema_json != ANYTHING:
+        asked = asked_of(found)
+        # As the processor does: who waits for a subtask, or gives a program, has no output yet.
+        has_output = found.subtask is None and not found.operators
+        if has_output and self._capability.output_schema_json != ANYTHING:
             fault = fault_in(self._capability.output_schema_json, orjson.dumps(found.output).decode())
             if fault is not None:
                 raise BadAnswer(f"output{fault}")
@@ -169,6 +174,12 @@ class Forwarder:
             tuple(source.tests_passed),
             model_version=source.model_version,
             command_hash=source.command_hash,
+            plan=asked.plan,
+            operators=asked.operators,
+            subtask=asked.subtask,
+            continuation=found.continuation,
+            question=found.question,
+            memories=asked.memories,
         )
 
     async def _asked(self, work: Work, until_s: float) -> ExecuteResponse:
@@ -241,7 +252,8 @@ class Forwarder:
 
     def _read(self, reply: Reply, attempt_id: str, task_id: str) -> ExecuteResponse | ErrorDetail:
         if reply.status == 200:  # noqa: PLR2004 -- OK
-            return read_response(reply.json(), attempt_id=attempt_id, task_id=task_id)
+            uses = self._description.uses
+            return read_response(reply.json(), attempt_id=attempt_id, task_id=task_id, uses=uses)
         with suppress(BadAnswer):
             said = read_error(reply.json())
             if said is not None:

@@ -7,6 +7,7 @@ does not: fields that are not known are passed over, so that either side may be 
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from dataclasses import asdict
 from typing import Any, Final, Literal, TypeVar
 
@@ -14,15 +15,23 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from arms.arm import Fail
-from octolog.domain.assignment import AttemptAssignment
+from octolog.domain.assignment import AttemptAssignment, Continuation
+from octolog.domain.memory import MAX_PROPOSALS
+from octolog.domain.rules import MAX_PLANNED_STEPS, MAX_REASON_CHARS
 from octolog.domain.values import TaskError, TaskErrorType
+from octolog.edge.contract import StepEdge
+from octolog.edge.operators import OperatorEdge
+from octolog.edge.requests import MemoryEdge, SubtaskEdge
 
 __all__ = [
     "API_VERSION",
+    "MAX_ASKED_BYTES",
     "RUNNING",
+    "USES",
     "BadAnswer",
     "ErrorDetail",
     "ExecuteResponse",
+    "passed_over",
     "read_error",
     "read_response",
     "request_of",
@@ -32,6 +41,13 @@ API_VERSION: Final = "v1"
 RUNNING: Final = "ATTEMPT_RUNNING"
 """Code with status 409: the same attempt is being worked on; ask again."""
 
+USES: Final = ("plan", "operators", "subtask", "question", "memories")
+"""What an answer may ask for besides its output, where `uses` in `GET /arm` names it."""
+
+MAX_ASKED_BYTES: Final = 512 * 1024
+"""Longest JSON of all that together: with an output of 256 kB it still lies in one record of 1 MB."""
+
+_PARTS: Final = {"subtask": ("subtask", "continuation")}
 _SHA256: Final = r"^[0-9a-f]{64}$"
 _CODE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _MICROS: Final = 1_000_000
@@ -73,7 +89,7 @@ class UsageJson(_Wire):
 
 
 class ExecuteResponse(_Wire):
-    """Seed A's ExecutionResult, as a service gives it."""
+    """Seed A's ExecutionResult, as a service gives it; what it may ask for besides is last."""
 
     status: Literal["success", "failure", "partial"]
     output: Any = None
@@ -88,6 +104,17 @@ class ExecuteResponse(_Wire):
     attempt_id: str | None = None
     task_id: str | None = None
     arm_id: str | None = None
+    plan: list[StepEdge] = Field(default_factory=list, max_length=MAX_PLANNED_STEPS)
+    operators: list[OperatorEdge] = Field(default_factory=list)
+    subtask: SubtaskEdge | None = None
+    continuation: dict[str, Any] = {}
+    question: str = Field(default="", max_length=MAX_REASON_CHARS)
+    memories: list[MemoryEdge] = Field(default_factory=list, max_length=MAX_PROPOSALS)
+
+    @property
+    def asks(self) -> tuple[str, ...]:
+        """What it asks for, in the names of `USES`."""
+        return tuple(name for name in USES if getattr(self, name))
 
 
 class ErrorDetail(_Wire):
@@ -155,15 +182,47 @@ def request_of(given: AttemptAssignment, timeout_s: float) -> dict[str, Any]:
         more = getattr(given, name)
         if more is not None:
             request[name] = asdict(more)
+    if given.continuation is not None:
+        request["continuation"] = _continuation(given.continuation)
     return request
 
 
-def read_response(document: Any, *, attempt_id: str, task_id: str) -> ExecuteResponse:
+def _continuation(given: Continuation) -> dict[str, Any]:
+    """What the subtask gave, and what the service wanted to find again."""
+    return {
+        "subtask_task_id": given.subtask_task_id,
+        "number": given.number,
+        "goal": given.goal,
+        "content": given.content,
+        "notes": orjson.loads(given.notes_json),
+        "kept": orjson.loads(given.continuation_json),
+    }
+
+
+def passed_over(document: Any, uses: Container[str]) -> tuple[str, ...]:
+    """Names of `USES` that an answer has and its service did not announce: nobody reads them."""
+    return tuple(
+        name for name in USES if isinstance(document, dict) and name in document and name not in uses
+    )
+
+
+def read_response(
+    document: Any, *, attempt_id: str, task_id: str, uses: Container[str] = ()
+) -> ExecuteResponse:
     """A service's answer, checked.
+
+    Args:
+        document: Parsed JSON.
+        attempt_id: The attempt that was asked for.
+        task_id: Its task.
+        uses: What the service announced that it asks for; the rest of `USES` is passed over, like all unknown fields.
 
     Raises:
         BadAnswer: It is none, contradicts itself, or belongs to another attempt.
     """
+    if isinstance(document, dict):
+        unread = {part for name in USES if name not in uses for part in _PARTS.get(name, (name,))}
+        document = {name: value for name, value in document.items() if name not in unread}
     found = _read(ExecuteResponse, document, "the answer")
     for name, wanted in (("attempt_id", attempt_id), ("task_id", task_id)):
         given = getattr(found, name)
@@ -175,7 +234,24 @@ def read_response(document: Any, *, attempt_id: str, task_id: str) -> ExecuteRes
         raise BadAnswer(f"the answer is a {found.status} without an error; say what went wrong")
     if found.arm_id is not None and found.provenance.arm_id not in (None, found.arm_id):
         raise BadAnswer("the answer's provenance.arm_id differs from its arm_id")
+    _check_asked(found, document)
     return found
+
+
+def _check_asked(found: ExecuteResponse, document: Any) -> None:
+    asks = found.asks
+    if found.continuation and found.subtask is None:
+        raise BadAnswer("the answer has a continuation without a subtask")
+    if not asks:
+        return
+    if found.status != "success":
+        raise BadAnswer(f"the answer is a {found.status} with a {asks[0]}; only a success asks for anything")
+    first = [name for name in asks if name != "memories"]
+    if len(first) > 1:
+        raise BadAnswer(f"the answer has {' and '.join(first)}; one of them at a time")
+    size_bytes = len(orjson.dumps([document.get(name) for name in (*USES, "continuation")]))
+    if size_bytes > MAX_ASKED_BYTES:
+        raise BadAnswer(f"the answer asks for things in {size_bytes} bytes; at most {MAX_ASKED_BYTES}")
 
 
 def read_error(document: Any) -> ErrorDetail | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -28,7 +29,7 @@ def watch(
     *,
     timeout_s: Annotated[float, typer.Option("--timeout", min=0, help="Longest watch, seconds.")] = 86_400.0,
 ) -> None:
-    """Show a tree live until it is over, or the newest trees until Ctrl-C."""
+    """Show a tree live until it is over, or the newest trees until Ctrl-C; exits with 1 unless the tree completes."""
     if task_id is None:
         _watch_all(call, timeout_s)
     else:
@@ -43,6 +44,7 @@ def _watch_tree(call: Call, task_id: str, timeout_s: float) -> None:
     from octolog.domain.ids import TaskId
 
     tree: Tree | None = None
+    ending = _Ending("")
     with Connection(call.settings()) as connection:
         root_id = TaskId(Client(connection).root_of(task_id))
         start = facts_from(connection.reader(), root_id)
@@ -50,8 +52,10 @@ def _watch_tree(call: Call, task_id: str, timeout_s: float) -> None:
         with live or nullcontext():
             for seen in follow_tree(connection, root_id, start, timeout_s):
                 if seen is None:
+                    if ending.rejected and tree is not None and tree.status == "ABSENT":
+                        break  # all that the log has of it is that it was refused
                     continue
-                tree = seen.tree
+                tree, ending = seen.tree, ending.after(seen.fact, root_id)
                 if live is not None:
                     live.update(table(tree_rows(from_core(seen.tree)), TREE_COLUMNS))
                 elif not call.as_json:
@@ -60,8 +64,51 @@ def _watch_tree(call: Call, task_id: str, timeout_s: float) -> None:
                     )
                     sys.stdout.flush()
     if tree is not None:
-        document = {"task_id": root_id, "status": tree.status.lower(), "tasks": _rows(tree)}
-        call.show(document, lambda: f"{root_id} {document['status']}")
+        _tell_end(call, root_id, tree, ending)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """Why a tree did not complete.
+
+    Attributes:
+        why: Code and reason, one line; empty: it did, or goes on.
+        code: The code.
+        rejected: It is the reason of a refused request.
+    """
+
+    why: str
+    code: str = ""
+    rejected: bool = False
+
+    def after(self, fact: object, root_id: str) -> _Ending:
+        """The same after one more fact."""
+        from octolog.domain.facts import RequestRejected, TaskCancelled, TaskFailed
+
+        match fact:
+            case TaskFailed(task_id=task_id) if task_id == root_id:
+                return _Ending(fact.message, fact.code)
+            case TaskCancelled():
+                return _Ending(fact.reason, "CANCELLED")
+            case RequestRejected() if not self.why:
+                return _Ending(fact.message, fact.code, rejected=True)
+            case _:
+                return self
+
+
+def _tell_end(call: Call, root_id: str, tree: Tree, ending: _Ending) -> None:
+    """Say how it ended; anything but a completed tree is exit code 1, as with `submit --wait`."""
+    status = "rejected" if tree.status == "ABSENT" else tree.status.lower()
+    document: dict[str, Any] = {"task_id": root_id, "status": status, "tasks": _rows(tree)}
+
+    def text() -> str:
+        return f"{root_id} {status}"
+
+    if status == "completed":
+        call.show(document, text)
+    else:
+        told = {**document, "code": ending.code, "error": ending.why}
+        call.fail(told, f"{root_id} {status}: {ending.code}: {ending.why}", text)
 
 
 def _watch_all(call: Call, timeout_s: float) -> None:

@@ -147,19 +147,22 @@ class _Work(Edge):
         }
 
 
-class _Step(_Work):
+class StepEdge(_Work):
+    """One step of a plan; defaults are the domain's."""
+
     noun: ClassVar[str] = "step"
 
     step_id: str
     depends_on: list[str] = Field(default_factory=list)
     priority: _Priority | None = None
 
-    def step(self, index: int) -> Step:
+    def step(self, at: str) -> Step:
+        """The domain's value."""
         return Step(
             step_id=self.step_id,
             depends_on=tuple(self.depends_on),
             priority=self.priority,
-            **self.common(f"steps[{index}]."),
+            **self.common(f"{at}."),
         )
 
 
@@ -175,7 +178,7 @@ class _Contract(_Work):
     security_policy: str | None = None
     routing_policy: str = "cost_first"
     retry: RetryEdge | None = None
-    steps: list[_Step] = Field(default_factory=list)
+    steps: list[StepEdge] = Field(default_factory=list)
     operators: list[OperatorEdge] = Field(default_factory=list)
     orchestration: Orchestrated = None
     nested_budgets: bool = False
@@ -226,7 +229,7 @@ class _Contract(_Work):
             security_policy=self.security_policy,
             routing_policy=self.routing_policy,
             retry=DEFAULT_RETRY if self.retry is None else self.retry.policy(),
-            steps=tuple(step.step(index) for index, step in enumerate(self.steps)),
+            steps=tuple(step.step(f"steps[{index}]") for index, step in enumerate(self.steps)),
             orchestration=None if self.orchestration is None else self.orchestration.rule(),
             nested_budgets=self.nested_budgets,
             **common,

@@ -59,17 +59,23 @@ class Stand:
 
     def request(self, attempt_id: str | None = None, sample: Sample | None = None) -> dict[str, Any]:
         """A request as the bridge would make it."""
-        described = self.described()
-        task = sample or self.sample or next(iter(described.samples), None)
+        task = sample or self.sample or self._plainest()
         if task is None:
             raise Skipped('no sample task: put "samples" into GET /arm, or give --sample FILE')
-        attempt = attempt_id or str(uuid4())
-        limit_s = self.limit_s
-        given = AttemptAssignment(
-            root_task_id=TaskId(f"check-{attempt}"),
-            task_id=TaskId(f"check-{attempt}"),
+        return request_of(self.assignment(task, attempt_id), self.limit_s)
+
+    def _plainest(self) -> Sample | None:
+        """The first sample whose answer asks for nothing, else the first."""
+        samples = self.described().samples
+        return next((each for each in samples if not each.shows), next(iter(samples), None))
+
+    def assignment(self, task: Sample, attempt_id: str | None = None, **more: Any) -> AttemptAssignment:
+        """An attempt at a sample, as the processor would assign it."""
+        described, attempt = self.described(), attempt_id or str(uuid4())
+        values: dict[str, Any] = {"number": 1, "task_id": TaskId(f"check-{attempt}"), **more}
+        return AttemptAssignment(
+            root_task_id=values["task_id"],
             attempt_id=AttemptId(attempt),
-            number=1,
             arm_id=ArmId(described.capability.arm_id),
             goal=task.goal,
             constraints_json="{}",
@@ -80,10 +86,10 @@ class Stand:
             priority=5,
             assigned_ms=0,
             lease_ms=30_000,
-            timeout_ms=int(limit_s * 1000),
+            timeout_ms=int(self.limit_s * 1000),
             security_policy="default",
+            **values,
         )
-        return request_of(given, limit_s)
 
     @property
     def limit_s(self) -> float:
@@ -96,7 +102,14 @@ class Stand:
         Raises:
             Broken: It was not done, or the answer is none.
         """
-        reply = await self.post(request)
+        return self.done(await self.post(request), request)
+
+    def done(self, reply: Reply, request: dict[str, Any]) -> ExecuteResponse:
+        """The result of a request.
+
+        Raises:
+            Broken: It was not done, or the answer is none.
+        """
         if reply.status != 200:  # noqa: PLR2004 -- OK
             raise Broken(f"POST /execute answers {reply.status}{said_by(reply)}; a result is a 200")
         return self.result(reply, request)
@@ -109,7 +122,8 @@ class Stand:
         """
         try:
             task_id = request["contract"]["task_id"]
-            found = read_response(reply.json(), attempt_id=request["attempt_id"], task_id=task_id)
+            uses = self.described().uses
+            found = read_response(reply.json(), attempt_id=request["attempt_id"], task_id=task_id, uses=uses)
         except BadAnswer as error:
             raise Broken(str(error)) from None
         if found.status != "success":

@@ -15,7 +15,7 @@ import orjson
 from arms.bridge.conformance.bench import Broken, Skipped, Stand, answered, said_by
 from arms.bridge.description import Sample
 from arms.bridge.health import SLOW_S, probe
-from arms.bridge.protocol import RUNNING, BadAnswer, ErrorDetail, read_error
+from arms.bridge.protocol import RUNNING, BadAnswer, ErrorDetail, passed_over, read_error
 from arms.bridge.service import describe
 from arms.bridge.transport import Reply
 from octolog.domain.arm import Health
@@ -57,7 +57,9 @@ async def _description(stand: Stand) -> str:
         raise Broken(str(error)) from None
     stand.description = found
     tags = ", ".join(found.capability.capabilities)
-    return f"{found.capability.arm_id} {found.capability.version}: {tags}"
+    uses = f"; uses {', '.join(found.uses)}" if found.uses else ""
+    unknown = f"; uses that are not known: {', '.join(found.unknown_uses)[:80]}" if found.unknown_uses else ""
+    return f"{found.capability.arm_id} {found.capability.version}: {tags}{uses}{unknown}"
 
 
 async def _health(stand: Stand) -> str:
@@ -69,13 +71,19 @@ async def _health(stand: Stand) -> str:
 
 async def _executes(stand: Stand) -> str:
     began = time.monotonic()
-    found = await stand.execute(stand.request())
+    request = stand.request()
+    reply = await stand.post(request)
+    found = stand.done(reply, request)
     took_s = time.monotonic() - began
-    return f"success in {took_s:.2f} s of {stand.limit_s:g} s, confidence {found.confidence:g}"
+    over = passed_over(reply.json(), stand.described().uses)
+    unread = f"; not read, because uses does not name it: {', '.join(over)}" if over else ""
+    return f"success in {took_s:.2f} s of {stand.limit_s:g} s, confidence {found.confidence:g}{unread}"
 
 
 async def _output(stand: Stand) -> str:
     found = await stand.execute(stand.request())
+    if found.subtask is not None or found.operators:
+        raise Skipped("the sample asks for something first; give one that does not")
     schema = stand.described().capability.output_schema_json
     fault = fault_in(schema, orjson.dumps(found.output).decode())
     if fault is not None:
@@ -241,4 +249,4 @@ CHECKS: Final[Mapping[str, Check]] = MappingProxyType({
     "oversized input": Check("bound what you read and answer 413, rather than fail", _oversized),
     "concurrency": Check("do max_concurrent_tasks at once, or declare fewer", _concurrent),
 })  # fmt: skip
-"""Every check by its name; the first must go first."""
+"""Every check that is made of every service, by its name; the first must go first."""

@@ -9,6 +9,7 @@ from enum import StrEnum
 from time import monotonic
 from typing import Final
 
+from arms.bridge.conformance.asking import ASKING
 from arms.bridge.conformance.bench import Broken, Skipped, Stand
 from arms.bridge.conformance.checks import CHECKS, Check
 from arms.bridge.description import Sample
@@ -56,7 +57,7 @@ def check_service(
     timeout_s: float | None = None,
     told: Callable[[str], None] = lambda _: None,
 ) -> list[Checked]:
-    """Make every check; a service that does not answer fails the first and skips the rest.
+    """Make every check, and those of what the service says it uses; without an answer all but the first are skipped.
 
     Args:
         settings: Where the service is.
@@ -75,6 +76,10 @@ async def _made(
     found: list[Checked] = []
     try:
         for name, check in CHECKS.items():
+            told(name)
+            found.append(await _one(name, check, stand))
+        for use in () if stand.description is None else stand.description.uses:
+            name, check = ASKING[use]
             told(name)
             found.append(await _one(name, check, stand))
     finally:

@@ -46,6 +46,7 @@ class Handler:
         clock: Seconds, monotonic.
         earlier: Tells the calls of a process that died with the attempt; asked once, before the first call. None:
             nobody can have begun it.
+        permit: Returns while the attempt is held here, and stops it where it is not; None: it always is.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Handler:
         deadline_s: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         earlier: Callable[[], Awaitable[Sequence[CallUsage]]] | None = None,
+        permit: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.used = Used()
         self.known_tokens = 0
@@ -68,6 +70,7 @@ class Handler:
         self._assignment, self._meter = assignment, meter
         self._deadline_s, self._clock = deadline_s, clock
         self._earlier, self._asking = earlier, asyncio.Lock()
+        self._permit = permit
         self._calls_made = 0
         self._stopped: str | None = None
 
@@ -102,6 +105,20 @@ class Handler:
             raise DeadlinePassed(f"{self._stopped}; the call was not made")
         if self._deadline_s is not None and self._clock() >= self._deadline_s:
             raise DeadlinePassed("the attempt's time is over; the call was not made")
+
+    async def permitted(self) -> None:
+        """Return when the attempt may act: to be awaited before a call of a tool or a service, as before a model's.
+
+        A host that stood still longer than the attempt's lease finds out first whether it still holds it.
+
+        Raises:
+            DeadlinePassed: It may not: its time is over, or it was revoked, ended or given to another host.
+            LeaseUnknown: That could not be found out.
+        """
+        self.check_time()
+        if self._permit is not None:
+            await self._permit()
+            self.check_time()
 
     def resume(self, turns: int, context_tokens: int) -> None:
         """Go on where an earlier attempt left off to wait for a subtask: its turns and context count."""
@@ -149,11 +166,13 @@ class Handler:
             LimitReached: Turns or context are used up.
             DeadlinePassed: The time is over, or the attempt was revoked.
             EarlierRunUnknown: What an earlier run of the attempt spent could not be read.
+            LeaseUnknown: Whether the attempt is still held here could not be found out.
         """
         self.asked_model = model
         at_most = Amounts(at_most.tokens, at_most.time_ms, at_most.cost_micros, max(1, at_most.calls))
         if self._earlier is not None:
             await self._go_on()
+        await self.permitted()
         self._refuse(model, at_most, context_tokens)
         call = self._open(model, at_most, context_tokens, max_output_tokens)
         work = self._assignment
@@ -163,7 +182,7 @@ class Handler:
                     work.root_task_id, work.task_id, work.attempt_id, work.arm_id, call.number, model, at_most
                 )
             )
-            self.check_time()
+            await self.permitted()  # the announcement took its time, too
         except BaseException:
             # The announcement may be in the log; the call was not made.
             call.not_made()

@@ -10,7 +10,14 @@ from octolog.domain.assignment import AttemptAssignment
 from octolog.domain.errors import Refused, Unavailable
 from octolog.domain.values import TaskError, TaskErrorType
 
-__all__ = ["UNBOUNDED", "DeadlinePassed", "EarlierRunUnknown", "HandlerConfig", "LimitReached"]
+__all__ = [
+    "UNBOUNDED",
+    "DeadlinePassed",
+    "EarlierRunUnknown",
+    "HandlerConfig",
+    "LeaseUnknown",
+    "LimitReached",
+]
 
 # Context windows in tokens, as published with seed B.
 WINDOWS_TOKENS: Final = (
@@ -25,6 +32,10 @@ UNKNOWN_WINDOW_TOKENS: Final = 100_000
 
 class EarlierRunUnknown(Unavailable):
     """What a process that died spent on the attempt could not be read; it is tried anew, as another attempt."""
+
+
+class LeaseUnknown(Unavailable):
+    """Whether the host still holds the attempt could not be found out; it is tried anew, as another attempt."""
 
 
 class DeadlinePassed(Refused):

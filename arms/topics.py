@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+TASKS: Final = "octolog.tasks"
 RESULTS: Final = "octolog.results"
 RESOURCES: Final = "octolog.resources"
 ARMS: Final = "octolog.arms"

@@ -47,12 +47,12 @@ class Partition:
         position = processor.shard.position - facts
         return cls(processor, index, position, time.monotonic() - age_s, patience)
 
-    def due(self, now_ms: int, ask_end: Callable[[], int]) -> list[TimerFired]:
+    def due(self, now_ms: int, ask_end: Callable[[], tuple[int, int]]) -> list[TimerFired]:
         """Timers to write now; of those that give attempts up none before all arms were heard.
 
         Args:
             now_ms: The log's time.
-            ask_end: Asks Kafka for the end of the partition's results.
+            ask_end: Asks Kafka for the end of the partition's results, and of its resources.
         """
         timers = list(self.processor.shard.due(now_ms))
         if all(timer.kind is TimerKind.RETRY for timer in timers) or self.patience.is_over(ask_end):

@@ -43,7 +43,7 @@ from streams.processors.task import TaskProcessor
 from streams.registry_table import RegistryTable
 from streams.restore import Restoring, keep_out_of_collections, restore
 from streams.token_issuer import TokenIssuer
-from streams.topics import ARMS, INPUTS, RESULTS, TASKS
+from streams.topics import ARMS, INPUTS, RESOURCES, RESULTS, TASKS
 
 GROUP: Final = "octolog-task-processor"
 _IDLE_S: Final = 0.05
@@ -199,6 +199,8 @@ class TaskWorker:
             partition = self._partitions[record.partition]
             if record.topic == RESULTS:
                 partition.patience.results_to = record.offset + 1
+            elif record.topic == RESOURCES:
+                partition.patience.resources_to = record.offset + 1
             partition.processor.process(record, lambda m=message: m.headers() or [], registry)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
         for number, timer in due:
             self._partitions[number].processor.fire(timer)
@@ -248,13 +250,17 @@ class TaskWorker:
         fired = [
             (n, timer)
             for n, p in self._partitions.items()
-            for timer in p.due(now_ms, partial(self._reader.end, RESULTS, n))
+            for timer in p.due(now_ms, partial(self._said_to, n))
         ]
         if self._registry_news:
             self._registry_news = False
             news = TimerFired(TimerKind.REGISTRY, TaskId(""), "", now_ms)
             fired += [(number, news) for number, p in self._partitions.items() if p.processor.shard.waiting]
         return fired
+
+    def _said_to(self, number: int) -> tuple[int, int]:
+        """Where a partition's results and resources end."""
+        return self._reader.end(RESULTS, number), self._reader.end(RESOURCES, number)
 
     # Snapshots
 
@@ -339,11 +345,11 @@ class TaskWorker:
         processors = {number: self._processor(number) for number in numbers}
         restoring = {number: Restoring(p.shard, index) for number, (p, index) in processors.items()}
         restore(restoring, self._reader, self._codec)
-        read = self._inputs.positions(RESULTS, numbers)
+        read, used = self._inputs.positions(RESULTS, numbers), self._inputs.positions(RESOURCES, numbers)
         for number, (processor, index) in processors.items():
             done = restoring[number]
             processor.snapshotted = done.snapshotted
-            patience = Patience(read[number], self._settings.lease_ms / 1_000)
+            patience = Patience(read[number], used[number], self._settings.lease_ms / 1_000)
             self._partitions[number] = Partition.restored(processor, index, done.facts, patience)
         facts = sum(done.facts for done in restoring.values())
         if 0 in numbers:

@@ -65,6 +65,7 @@ def make_executor(policy: ExecutorPolicy, *, walls: Mapping[str, str] | None = N
         """Do the action in the context; without one, check the examples in the context's `paths`."""
         if "action" not in work.context and "paths" in work.context:
             return review_examples(work)
+        work.wait(work.handler.permitted())
         return execute(policy.under(work.assignment.policy), work.context)
 
     return executor

@@ -130,6 +130,7 @@ class Conversation:
                 late = "not done: too many calls at once; ask again, one at a time"
                 self.messages.append(Message(Role.TOOL, late, call_id=call.call_id, name=call.name))
                 continue
+            await self._handler.permitted()
             message, value = await told(self._tools, call)
             if ends and value is not None:
                 ending = Ended(reply.text, reply.model, call, value)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from heapq import heappop, heappush
 from time import monotonic, time_ns
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from arms import topics
 from arms.arm import Arm, Fail
@@ -28,6 +28,10 @@ from arms.work import Work
 from octolog.domain.assignment import AttemptAssignment, AttemptRevoked
 from octolog.domain.errors import OctologError
 from octolog.domain.reports import CallUsage, ExecutionResult
+from octolog.ports import LogRecord
+
+if TYPE_CHECKING:
+    from arms.host.holding import Holding
 
 __all__ = ["Desk"]
 
@@ -46,9 +50,10 @@ class Desk:
         earlier: Knows what others spent on attempts before.
         outcomes: Makes its results.
         guard: Judges capability tokens; None: nobody does.
+        holding: Tells what is held here no longer; None: whatever was taken is held.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- what every desk of a host shares, one by one
         self,
         arm: Arm,
         outbox: Outbox,
@@ -57,7 +62,9 @@ class Desk:
         on_start: Callable[[Desk, Held], None],
         earlier: EarlierRuns,
         outcomes: Outcomes,
+        *,
         guard: Guard | None = None,
+        holding: Holding | None = None,
     ) -> None:
         self.arm = arm
         self.held: dict[str, Held] = {}
@@ -65,7 +72,7 @@ class Desk:
         self._outbox, self._pool, self._model, self._on_start = outbox, pool, model, on_start
         self._outcomes, self._blobs = outcomes, outcomes.blobs
         self._kept = Kept()
-        self._guard, self._earlier = guard, earlier
+        self._guard, self._earlier, self._holding = guard, earlier, holding
         self._queue: list[tuple[int, int, int, Held]] = []
         self._taken = 0
         self._loop = asyncio.get_running_loop()
@@ -160,6 +167,17 @@ class Desk:
             await asyncio.sleep(0)  # an async function ends here, a thread at the call that it asked for
         return calls
 
+    async def _permit(self, held: Held, holding: Holding) -> None:
+        """Let an attempt go on that is held here; stop one that is not."""
+        lost = await holding.lost(held)
+        if lost is not None and not held.is_over:
+            _log.warning(
+                "arm %s: %s is not gone on with: %s", self.arm.arm_id, held.assignment.attempt_id, lost
+            )
+            self._drop(held, lost)
+            held.acknowledge()
+            await asyncio.sleep(0)  # as above
+
     def _limit_ms(self, held: Held) -> int:
         """From its start: its own timeout, the arm's, and what the budget's time leaves after the wait in the queue."""
         work = held.assignment
@@ -186,6 +204,7 @@ class Desk:
             config=self.arm.config.under(assignment),
             deadline_s=held.started_s + self._limit_ms(held) / 1000,
             earlier=partial(self._calls_before, held) if held.may_have_run else None,
+            permit=None if self._holding is None else partial(self._permit, held, self._holding),
         )
         outcomes = self._outcomes
         try:
@@ -266,7 +285,7 @@ class Desk:
             )
 
     def _send(self, held: Held, result: ExecutionResult) -> None:
-        def arrived() -> None:
+        def arrived(_: LogRecord) -> None:
             self.held.pop(result.attempt_id, None)
             held.phase = Phase.ENDED
             held.acknowledge()

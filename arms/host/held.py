@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Final
 
 from arms.arm import Fail
 from arms.handler import Handler
+from arms.host.lease import Lease
 from arms.host.places import Places
 from octolog.domain.assignment import AttemptAssignment
 from octolog.domain.reports import ExecutionResult
@@ -48,6 +49,8 @@ class Held:
         note: The arm's last word on its progress.
         signs: Heartbeats sent.
         thread: Where a sync function runs.
+        lease: Until when it is surely held here.
+        asking: Held by who finds out whether it still is.
     """
 
     assignment: AttemptAssignment
@@ -64,6 +67,16 @@ class Held:
     note: str = ""
     signs: int = 0
     thread: Future[Any] | None = None
+    lease: Lease = field(init=False)
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        self.lease = Lease(self.assignment.assigned_ms, self.assignment.lease_ms)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more may be done for it here."""
+        return self.phase is Phase.ENDED
 
     @property
     def may_have_run(self) -> bool:

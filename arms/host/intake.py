@@ -88,6 +88,8 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
             isolation_level="read_committed",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            session_timeout_ms=settings.session_timeout_ms,
+            heartbeat_interval_ms=min(3_000, settings.session_timeout_ms // 3),
             fetch_max_wait_ms=_FETCH_WAIT_MS,
             metadata_max_age_ms=30_000,
             **security(settings.kafka),
@@ -163,6 +165,23 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
             for partition, offset in offsets.items():
                 if partition in self._places:
                     self._places[partition].committed(offset)
+
+    async def confirm(self, places: Places) -> bool:
+        """Whether this host still reads a partition, as the group's coordinator says: it takes a commit, or does not.
+
+        Raises:
+            KafkaError: It says neither.
+        """
+        partition = next((known for known, mine in self._places.items() if mine is places), None)
+        offset = places.reached()
+        if partition is None or offset is None:
+            return False
+        try:
+            await self._consumer.commit({partition: offset})
+        except (CommitFailedError, IllegalStateError) as error:
+            _log.info("%s: read by another host: %s", partition, error)
+            return False
+        return self._places.get(partition) is places
 
     async def stop(self) -> None:
         """Commit and leave."""

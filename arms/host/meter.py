@@ -12,6 +12,7 @@ from arms.host.held import Held
 from arms.host.outbox import Outbox
 from octolog.domain.assignment import AttemptAssignment
 from octolog.domain.reports import ContextRecalled, HandlerMetrics, ModelCallIntended, ResourceUsed
+from octolog.ports import LogRecord
 
 __all__ = ["AttemptMeter"]
 
@@ -34,7 +35,9 @@ class AttemptMeter:
         await self._logged(record, f"{record.attempt_id}:recalled")
 
     def used(self, record: ResourceUsed) -> None:
-        """Report what a call used."""
+        """Report what a call used; of one that was not made nothing, where its number may be another host's by now."""
+        if self._held.is_over and not record.used.calls:
+            return
         self._send(record, f"{record.attempt_id}:call:{record.call_number}:used")
 
     def ended(self, record: HandlerMetrics) -> None:
@@ -49,14 +52,15 @@ class AttemptMeter:
     async def _logged(self, record: _Report, event_id: str) -> None:
         there: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-        def arrived() -> None:
+        def arrived(there_is: LogRecord) -> None:
+            self._held.lease.heard(there_is.timestamp_ms)
             if not there.done():
                 there.set_result(None)
 
         self._send(record, event_id, arrived)
         await there
 
-    def _send(self, record: _Report, event_id: str, then: Callable[[], None] | None = None) -> None:
+    def _send(self, record: _Report, event_id: str, then: Callable[[LogRecord], None] | None = None) -> None:
         self._outbox.send(
             topics.RESOURCES,
             record.root_task_id,

@@ -42,9 +42,9 @@ class Outbox:
         event_id: str,
         source: str,
         trace: str | None = None,
-        then: Callable[[], None] | None = None,
+        then: Callable[[LogRecord], None] | None = None,
     ) -> None:
-        """Publish a record; `then` is called on the loop once it is in the log.
+        """Publish a record; `then` is called on the loop, with where it lies, once it is in the log.
 
         Args:
             topic: Its topic.
@@ -69,18 +69,23 @@ class Outbox:
         self._publish(topic, key, value, headers, then)
 
     def _publish(
-        self, topic: str, key: str, value: bytes, headers: dict[str, str], then: Callable[[], None] | None
+        self,
+        topic: str,
+        key: str,
+        value: bytes,
+        headers: dict[str, str],
+        then: Callable[[LogRecord], None] | None,
     ) -> None:
         def done(answer: LogRecord | Exception) -> None:
             if isinstance(answer, Exception):
                 self._hand_over(lambda: again(answer))
             else:
-                self._hand_over(arrived)
+                self._hand_over(lambda: arrived(answer))
 
-        def arrived() -> None:
+        def arrived(record: LogRecord) -> None:
             self.waiting -= 1
             if then is not None:
-                then()
+                then(record)
 
         def again(error: Exception) -> None:
             _log.warning("%s: a report is not in the log yet (%s); trying again", topic, error)

@@ -33,12 +33,16 @@ class Places:
         """Note that an offset's result is in the log, or that it needs none."""
         self._done.add(offset)
 
-    def to_commit(self) -> int | None:
-        """The offset to commit; None when it is the one committed already."""
+    def reached(self) -> int | None:
+        """The next offset to read by whoever comes after; None before anything was taken."""
         taken, done = self._open, self._done
         while taken and taken[0] in done:
             done.discard(taken.popleft())
-        offset = taken[0] if taken else self._next
+        return taken[0] if taken else self._next
+
+    def to_commit(self) -> int | None:
+        """The offset to commit; None when it is the one committed already."""
+        offset = self.reached()
         return None if offset == self._committed else offset
 
     def committed(self, offset: int) -> None:

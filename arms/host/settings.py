@@ -35,6 +35,7 @@ class HostSettings:
         pii: What becomes of personal data and secrets in what an arm reports.
         tokens_required: Every attempt needs a capability token, also where its policy asks for none.
         token_keys: Ids of the keys whose tokens count; empty: all that were announced in the log.
+        session_timeout_ms: How long a host may be silent in its group before its partitions go to others.
         kafka: Properties passed through to the Kafka client, in librdkafka's names, for SASL and TLS.
     """
 
@@ -52,4 +53,5 @@ class HostSettings:
     pii: PiiMode = PiiMode.REDACT
     tokens_required: bool = False
     token_keys: frozenset[str] = frozenset()
+    session_timeout_ms: int = 10_000
     kafka: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from heapq import heappop, heappush
 from time import monotonic
 
@@ -12,6 +13,7 @@ from arms.host.desk import Desk
 from arms.host.held import Held, Phase
 from arms.host.outbox import Outbox
 from octolog.domain.reports import AttemptHeartbeat, AttemptStarted
+from octolog.ports import LogRecord
 
 __all__ = ["Signs"]
 
@@ -51,7 +53,7 @@ class Signs:
         while self._leases and self._leases[0][0] <= now:
             held = heappop(self._leases)[2]
             if held.phase is not Phase.ENDED:
-                self._heartbeat(held)
+                self.heartbeat(held)
                 self._lease(held, now)
 
     def _lease(self, held: Held, now: float) -> None:
@@ -74,8 +76,16 @@ class Signs:
         if held.timer is None:
             held.timer = asyncio.get_running_loop().call_later(desk.remaining_s(held), desk.expire, held)
 
-    def _heartbeat(self, held: Held) -> None:
-        work = held.assignment
+    def heartbeat(self, held: Held, then: Callable[[LogRecord], None] | None = None) -> None:
+        """Send a sign of life; `then` is called once it is in the log."""
+        work, lease = held.assignment, held.lease
+        sent = lease.now()
+
+        def arrived(record: LogRecord) -> None:
+            lease.renewed(sent, record.timestamp_ms)
+            if then is not None:
+                then(record)
+
         held.signs += 1
         report = AttemptHeartbeat(
             work.root_task_id, work.task_id, work.attempt_id, work.arm_id, self._instance_id, held.note
@@ -87,4 +97,5 @@ class Signs:
             event_id=f"{work.attempt_id}:alive:{self._instance_id}:{held.signs}",
             source=work.arm_id,
             trace=held.trace,
+            then=arrived,
         )

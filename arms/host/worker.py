@@ -20,6 +20,7 @@ from arms.arm import Arm, Fail
 from arms.host.desk import Desk
 from arms.host.earlier import EarlierRuns
 from arms.host.guard import Guard
+from arms.host.holding import Holding
 from arms.host.intake import Intake, make_topics
 from arms.host.outbox import Outbox
 from arms.host.places import Places
@@ -170,6 +171,7 @@ class _Host(faust.Service):
         self._signs = Signs(self._outbox, settings.instance_id, settings.grace_ms / 1000)
         self._earlier = EarlierRuns(settings, codec)
         self._guard = Guard(settings, codec, self._on_tokens_revoked)
+        self._holding = Holding(settings, codec, self._signs, lambda: self._intake)
         self._intake: Intake | None = None
 
     def status(self) -> dict[str, Any]:
@@ -196,7 +198,8 @@ class _Host(faust.Service):
                 self._signs.began,
                 self._earlier,
                 Outcomes(arm, self._settings.pii, self._blobs),
-                self._guard,
+                guard=self._guard,
+                holding=self._holding,
             )
         names = [f"{topics.ASSIGNMENTS_PREFIX}{arm_id}" for arm_id in self._desks]
         await make_topics(self._settings, names)

@@ -17,6 +17,7 @@ from octolog.domain.audit import Checkpoint, NotaryKeyAnnounced
 from octolog.domain.chain import HASH_BYTES
 from octolog.domain.errors import LogCorrupted, NotFound, Refused, SettingsError, UndecodableRecord
 from octolog.domain.ids import TaskId
+from octolog.domain.memory import MemoryRecorded
 from octolog.domain.proof.merkle import Tracer
 from octolog.domain.values import BlobRef
 from octolog.ports import LogReader, LogRecord, Positions, Progress
@@ -26,9 +27,9 @@ from schemas.codec import Codec, RecordedFact
 from streams.notary.keys import KeyRing
 from streams.replay import state_at
 from streams.replay.source import Source
-from streams.topics import ARMS, CHECKPOINTS, DEAD_LETTERS, INPUTS, TASKS
+from streams.topics import ARMS, CHECKPOINTS, DEAD_LETTERS, INPUTS, MEMORY, TASKS
 
-_OTHERS: Final = (*INPUTS, ARMS, DEAD_LETTERS)
+_OTHERS: Final = (*INPUTS, ARMS, DEAD_LETTERS, MEMORY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,7 @@ class _Export:
             "format": FORMAT,
             "octolog": version("octolog"),
             "scope": {"task": task, "fact": fact},
+            "topics": sorted({topic for topic, _ in self.ends}),
             "redacted": self.redact,
             "foreign_causes": sorted(self.foreign),
             "log": log,
@@ -185,6 +187,15 @@ class _Export:
                 self._keep(record)
             for record in self._read(DEAD_LETTERS, 0):
                 if record.key == task.encode():
+                    self._keep(record)
+            self._memories(task)
+
+    def _memories(self, task: TaskId) -> None:
+        """What the tree had remembered, and what was recorded about it directly."""
+        for _, partition in sorted(place for place in self.ends if place[0] == MEMORY):
+            for record in self._read(MEMORY, partition):
+                said = self._decoded(record)
+                if isinstance(said, MemoryRecorded) and said.root_task_id == task:
                     self._keep(record)
 
     def _keep_input(

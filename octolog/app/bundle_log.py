@@ -18,7 +18,7 @@ from schemas.codec import Codec
 from schemas.registry.ids import RegisteredSchema
 from streams.replay import Report as Verdict
 from streams.replay import verify
-from streams.topics import ARMS, CHECKPOINTS, DEAD_LETTERS, INPUTS, TASKS
+from streams.topics import ARMS, CHECKPOINTS, DEAD_LETTERS, INPUTS, MEMORY, TASKS
 
 _BATCH: Final = 10_000
 
@@ -39,7 +39,8 @@ def decide_again(path: Path, *, processes: int = 1) -> Verdict:
         manifest = archive.manifest or {}
     if manifest.get("scope", {}).get("task") is not None or manifest.get("redacted"):
         raise Refused("only a bundle of the whole log, not redacted, can be decided again")
-    return verify(source, processes=processes)
+    # Bundles of versions before this name no topics, and hold no memories.
+    return verify(source, processes=processes, memories=MEMORY in manifest.get("topics", ()), copy=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class _Reader:
         for partition in [partition for topic, partition in self._ends if topic == TASKS]:
             for topic in INPUTS:
                 self._ends.setdefault((topic, partition), 0)
-        for topic in (ARMS, DEAD_LETTERS, CHECKPOINTS):
+        for topic in (ARMS, DEAD_LETTERS, CHECKPOINTS, MEMORY):
             self._ends.setdefault((topic, 0), 0)
 
     def ends(self, topics: Sequence[str]) -> Positions:

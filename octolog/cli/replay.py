@@ -119,6 +119,8 @@ def _show_verdict(call: Call, report: Report, task: str | None) -> None:
         "open_trees",
         "inputs_checked",
         "dead_letters",
+        "memories",
+        "direct_memories",
         "lost_count",
         "difference_count",
     )

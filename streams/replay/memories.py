@@ -7,6 +7,7 @@ so at any time; records that replace or forget a memory, and those of embedding 
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -99,6 +100,7 @@ class RememberedMemories:
         open_reader: Makes readers, for a closer look where something is wrong.
         report: Takes differences and counts.
         everywhere: True when all partitions of the facts are verified.
+        copy: True for a copy of a log that went on: it may have memories of facts that it lacks.
     """
 
     def __init__(
@@ -109,9 +111,10 @@ class RememberedMemories:
         report: PartitionReport,
         *,
         everywhere: bool,
+        copy: bool,
     ) -> None:
         self._index, self._codec, self._open_reader = index, codec, open_reader
-        self._report, self._everywhere = report, everywhere
+        self._report, self._everywhere, self._copy = report, everywhere, copy
         self._claimed: set[_Place] = set()
         self._unmet: dict[str, _Expected] = {}
         self._asked: set[str] = set()
@@ -161,7 +164,8 @@ class RememberedMemories:
         with closing(self._open_reader()) as reader:
             # What was decided since may have remembered something; each fact has an offset of its own.
             place, now = (TASKS, self._report.partition), reader.ends([TASKS])
-            since = range(position, position + now[place] - checked.get(place, 0))
+            more = sys.maxsize if self._copy else now[place] - checked.get(place, 0)
+            since = range(position, position + more)
             names = {said[:2]: name for name, said in unasked if said.position not in since}
             strange: list[tuple[TaskId, Difference]] = []
             for record, recorded in self._records_at(reader, list(names)):

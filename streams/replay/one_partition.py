@@ -45,6 +45,7 @@ class Ends:
         cleared: By partition: facts before this offset have the hash that fits their bytes.
         everywhere: True when no partition of the facts is left out.
         memories: Whether the log has what was remembered; a bundle of a version before has not.
+        copy: True for a copy of a log that went on behind its end.
     """
 
     ends: Positions
@@ -53,6 +54,7 @@ class Ends:
     cleared: Mapping[int, int] = field(default_factory=dict[int, int])
     everywhere: bool = True
     memories: bool = True
+    copy: bool = False
 
 
 class _Closed(ClosedIndex):
@@ -101,13 +103,12 @@ class PartitionCheck:
         self._digest = Digest()
         self._facts = Cursor(open_reader, TASKS, partition, ends.ends.get((TASKS, partition), 0))
         self._calls = CountedCalls(registry.calls.get(partition, {}))
-        self._memories = (
-            None
-            if remembered is None
-            else RememberedMemories(
-                remembered, codec, open_reader, self.report, everywhere=ends.everywhere and not ends.cut
+        self._memories: RememberedMemories | None = None
+        if remembered is not None:
+            everywhere = ends.everywhere and not ends.cut
+            self._memories = RememberedMemories(
+                remembered, codec, open_reader, self.report, everywhere=everywhere, copy=ends.copy
             )
-        )
         self._retrial = Retrial(
             partition,
             codec,

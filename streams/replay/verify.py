@@ -34,6 +34,7 @@ def verify(
     progress: Progress | None = None,
     processes: int = 1,
     memories: bool = True,
+    copy: bool = False,
 ) -> Report:
     """Decide every fact again from its cause, compare byte for byte, and account for every input.
 
@@ -50,6 +51,7 @@ def verify(
         progress: Called with facts checked and an estimate of how many there are.
         processes: How many processes share the partitions; with more than one, `source` is pickled.
         memories: Whether memories that facts ask for are decided again too.
+        copy: True for a copy of a log that went on: memories of facts behind its end are no fault.
 
     Raises:
         NotFound: When a topic or a partition is not there.
@@ -59,7 +61,7 @@ def verify(
     ends = _ends(source, until, committed)
     wanted = ask_partitions(ends.ends, partitions)
     everywhere = len(wanted) == sum(topic == TASKS for topic, _ in ends.ends)
-    ends = replace(ends, everywhere=everywhere, memories=memories)
+    ends = replace(ends, everywhere=everywhere, memories=memories, copy=copy)
     total = sum(ends.ends[TASKS, number] for number in wanted)
     counts: dict[int, int] = {}
 

@@ -20,7 +20,7 @@ from arms.review import review_code
 from arms.review.sources import kind_of, list_files, locate, read
 from arms.work import Work
 
-__all__ = ["make_coder"]
+__all__ = ["INPUT", "make_coder"]
 
 # What the published interface of a coder takes.
 TYPES: Final = ("generate", "debug", "refactor", "analyze", "test", "explain", "optimize")
@@ -45,6 +45,19 @@ _SYSTEM: Final = (
     "{task} Answer with one fenced block of {language} that holds the whole file `{file}`, then one fenced block of "
     "tests that import `solution` (pytest), then at most five sentences of explanation. No other block."
 )
+INPUT: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "code": {"type": "string", "maxLength": MAX_CODE_CHARS},
+        "files": {"type": "array", "items": {"type": "string"}},
+        "instruction": {"type": "string"},
+        "language": {"type": "string"},
+        "path": {"type": "string"},
+        "tests": {"type": "string", "maxLength": MAX_CODE_CHARS},
+        "timeout": {"type": "integer", "minimum": _TIMEOUT_S[0], "maximum": _TIMEOUT_S[2]},
+        "type": {"enum": list(TYPES)},
+    },
+}
 
 
 def make_coder(*, model: bool = False) -> Arm:
@@ -69,19 +82,7 @@ def make_coder(*, model: bool = False) -> Arm:
         timeout_seconds=300,
         max_concurrent_tasks=2,
         version="2",
-        input_schema={
-            "type": "object",
-            "properties": {
-                "code": {"type": "string", "maxLength": MAX_CODE_CHARS},
-                "files": {"type": "array", "items": {"type": "string"}},
-                "instruction": {"type": "string"},
-                "language": {"type": "string"},
-                "path": {"type": "string"},
-                "tests": {"type": "string", "maxLength": MAX_CODE_CHARS},
-                "timeout": {"type": "integer", "minimum": _TIMEOUT_S[0], "maximum": _TIMEOUT_S[2]},
-                "type": {"enum": list(TYPES)},
-            },
-        },
+        input_schema=INPUT,
     )
     def coder(work: Work) -> Answer:
         """Do what the context's `type` says; without one, review the code in the context's `paths`."""

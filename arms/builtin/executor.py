@@ -19,13 +19,13 @@ from arms.sandbox.python import run_script
 from arms.sandbox.walls import missing, sentence
 from arms.work import Work
 
-__all__ = ["ACTIONS", "execute", "make_executor"]
+__all__ = ["ACTIONS", "INPUT", "execute", "make_executor"]
 
 ACTIONS: Final = ("shell", "http", "python")
 MAX_SCRIPT_CHARS: Final = 100_000
 _TIMEOUT_S: Final = (1, 30, 300)  # least, default, most; facts: executor request
 _SYSTEM_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
-_INPUT: Final[Mapping[str, Any]] = {
+INPUT: Final[Mapping[str, Any]] = {
     "type": "object",
     "properties": {
         "action": {"enum": list(ACTIONS)},
@@ -59,7 +59,7 @@ def make_executor(policy: ExecutorPolicy, *, walls: Mapping[str, str] | None = N
         timeout_seconds=_TIMEOUT_S[2],
         max_concurrent_tasks=1,
         version="2",
-        input_schema=_INPUT,
+        input_schema=INPUT,
     )
     def executor(work: Work) -> Answer:
         """Do the action in the context; without one, check the examples in the context's `paths`."""

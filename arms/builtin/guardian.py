@@ -26,14 +26,14 @@ from octolog.safety import (
     redact,
 )
 
-__all__ = ["check", "guardian"]
+__all__ = ["INPUT", "check", "guardian"]
 
 MAX_TEXT_CHARS: Final = 50_000
 MAX_ISSUES: Final = 500
 _TYPES: Final = ("pii", "content", "policy", "secrets")
 _MAX_DENIED: Final = 200
 _REMOVED: Final = "[REMOVED_INSTRUCTION]"
-_INPUT: Final[Mapping[str, Any]] = {
+INPUT: Final[Mapping[str, Any]] = {
     "type": "object",
     "properties": {
         "block_on_high": {"type": "boolean"},
@@ -98,7 +98,7 @@ class Issue(NamedTuple):
     ),
     timeout_seconds=60,
     max_concurrent_tasks=4,
-    input_schema=_INPUT,
+    input_schema=INPUT,
     output_schema=_OUTPUT,
 )
 def guardian(work: Work) -> Answer:

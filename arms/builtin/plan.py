@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import orjson
 
+from arms.builtin.contexts import context_for
 from arms.review import Batch, Survey
 from octolog.domain.contract import Step
 from octolog.domain.rules import MAX_PLANNED_STEPS
@@ -78,31 +79,37 @@ def plan_goal(goal: str, context: Mapping[str, Any]) -> tuple[Step, ...]:
 
     Args:
         goal: In words.
-        context: Goes into every step.
+        context: Goes into every step, as far as it is meant for it; see `arms.builtin.contexts`.
 
     Returns:
         At most ten steps; fewer than two clauses, or a clause that names nothing an arm does, give none.
+
+    Raises:
+        Fail: INVALID_INPUT: the context says what is meant for which step, and not as it is to be said.
     """
     stages = _stages(goal)
     if sum(map(len, stages)) < _FEWEST_CLAUSES or sum(map(len, stages)) > MAX_PLANNED_STEPS:
         return ()
+    tags = [_tag(clause) for stage in stages for clause in stage]
+    if None in tags:
+        return ()
+    given = {tag: context_for(tag, {each for each in tags if each}, context) for tag in tags if tag}
     steps: list[Step] = []
     before: tuple[str, ...] = ()
     for stage in stages:
         made: list[Step] = []
         for clause in stage:
-            tag = next(
-                (tag for tag, words in _ACTIONS if re.search(rf"\b(?:{words})\b", clause, re.IGNORECASE)),
-                None,
-            )
-            if tag is None:
-                return ()
-            made.append(
-                _step(f"{len(steps) + len(made) + 1}-{tag.replace('_', '-')}", clause, tag, context, before)
-            )
+            place = len(steps) + len(made)
+            tag = tags[place] or ""
+            made.append(_step(f"{place + 1}-{tag.replace('_', '-')}", clause, tag, given[tag], before))
         steps += made
         before = tuple(step.step_id for step in made)
     return tuple(steps)
+
+
+def _tag(clause: str) -> str | None:
+    found = (tag for tag, words in _ACTIONS if re.search(rf"\b(?:{words})\b", clause, re.IGNORECASE))
+    return next(found, None)
 
 
 def fresh(steps: tuple[Step, ...], taken: Iterable[str]) -> tuple[Step, ...]:

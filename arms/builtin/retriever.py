@@ -15,7 +15,7 @@ from arms.retriever.search import MAX_LIMIT, MAX_QUERY_CHARS, Library, request_o
 from arms.work import Work
 from octolog.domain.errors import Refused, Unavailable
 
-__all__ = ["make_retriever"]
+__all__ = ["INPUT", "make_retriever"]
 
 # An output may have 256 kB; a passage of a thousand characters can take three or four bytes for each.
 _RESULTS_BYTES: Final = 200_000
@@ -25,7 +25,7 @@ _SYNTHESIS: Final = (
 )
 _SHOWN_PASSAGES: Final = 8
 _CITED: Final = re.compile(r"\[(\d{1,3})\]")
-_INPUT: Final[Mapping[str, Any]] = {
+INPUT: Final[Mapping[str, Any]] = {
     "type": "object",
     "properties": {
         "filters": {
@@ -65,7 +65,7 @@ def make_retriever(library: Library | None = None, *, vectors: bool = False, mod
         timeout_seconds=120,
         max_concurrent_tasks=2,
         version="2",
-        input_schema=_INPUT,
+        input_schema=INPUT,
     )
     def retriever(work: Work) -> Answer:
         """Search for the context's `query`, or the goal; with `paths` and no query, review those documents."""

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from arms.arm import Fail, Retry
+from arms.builtin import BUILTIN
 from arms.builtin.judge import judge
 from arms.builtin.plan import fresh, plan_goal
 from arms.judging.criteria import check
 from octolog.domain.rules import check_plan
+from schemas.json_schema import fault_in
 from tests.unit.arms.test_builtin import ScriptedModel, run
 
 DOCUMENT = {"title": "T", "items": [1, 2, 3], "sum": {"n": 6}, "citations": ["a:1", "b:2"]}
@@ -107,6 +109,40 @@ def test_a_goal_in_clauses_is_a_plan_without_a_model() -> None:
         ("criteria_validation", ("1-keyword-search", "2-keyword-search")),
     ]
     check_plan("plan", steps, 10)
+
+
+def contexts(goal: str, context: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the steps of a goal's plan are given; each fits the schema of the arm that comes with octolog for it."""
+    steps = plan_goal(goal, context)
+    for step in steps:
+        (tag,) = step.required_capabilities
+        arms = [each.capability for each in BUILTIN.values() if tag in each.capability.capabilities]
+        assert [fault_in(each.input_schema_json, step.context_json) for each in arms] == [None]
+    return [json.loads(step.context_json) for step in steps]
+
+
+def test_a_field_that_two_arms_know_goes_to_the_one_that_takes_it() -> None:
+    shared = {"path": "/srv/x", "limit": 3}
+    goal = "Search the notes, then run the script"
+    assert contexts(goal, {**shared, "method": "keyword"}) == [{**shared, "method": "keyword"}, shared]
+    assert contexts(goal, {**shared, "method": "POST"}) == [shared, {**shared, "method": "POST"}]
+
+
+def test_a_context_can_say_for_which_capability_a_field_is() -> None:
+    own = {"keyword_search": {"method": "keyword"}, "python_execution": {"method": "GET", "path": "/srv/y"}}
+    assert contexts("Search the notes, then run the script", {"path": "/srv/x", "for_capability": own}) == [
+        {"method": "keyword", "path": "/srv/x"},
+        {"method": "GET", "path": "/srv/y"},
+    ]
+    with pytest.raises(Fail, match="for_capability"):
+        plan_goal("Search the notes, then run the script", {"for_capability": {"keyword_search": "x"}})
+
+
+def test_a_field_that_no_step_takes_is_kept_so_that_its_arm_says_why() -> None:
+    goal = "Search the notes, then run the script"
+    assert [json.loads(step.context_json) for step in plan_goal(goal, {"method": "dig"})] == [
+        {"method": "dig"}
+    ] * 2
 
 
 @pytest.mark.parametrize("goal", ["Write a poem", "Search the notes, then sing", "Search the notes"])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from octolog.app.blobs import open_blobs
 from octolog.app.connection import Connection
 from octolog.app.equipment import equipment
+from octolog.app.identity import slot
 from octolog.app.processes import StateFile
 from octolog.app.settings import Settings
 from octolog.domain.errors import SettingsError
@@ -35,7 +36,7 @@ def run_arms(settings: Settings, name: str, state: StateFile) -> None:
     with Connection(settings) as connection:
         host = HostSettings(
             bootstrap_servers=connection.bootstrap_servers,
-            slot=f"octolog-{name}",
+            slot=f"octolog-{slot(settings, name)}",
             pii=PiiMode(settings.pii),
             tokens_required=settings.tokens == "required",
             token_keys=frozenset(filter(None, map(str.strip, settings.token_keys.split(",")))),

@@ -21,6 +21,7 @@ from octolog.domain.shard import DEFAULT_LEASE_MS, DEFAULT_WINDOW
 
 _KAFKA_PREFIX: Final = "OCTOLOG_KAFKA_"
 TOML_FILE: Final = "octolog.toml"
+ROLES: Final = ("processor", "knowledge", "memory", "arms")
 
 
 class Settings(BaseSettings):
@@ -44,6 +45,8 @@ class Settings(BaseSettings):
         prices: What models cost here, `[[prices]]` in the file: `model`, `input_dollars` and `output_dollars` per
             million tokens, and `since` which day (UTC).
         partitions: Partitions of the co-partitioned topics, at their creation.
+        node: Name of this node among those of its cluster, stable over restarts; empty: made once and kept in `home`.
+        roles: What this node runs: processor, knowledge, memory, arms, comma separated.
         processors: Processes of the task processor.
         window: Attempts one arm may hold from one partition.
         lease_ms: How long an arm may stay silent, milliseconds.
@@ -76,6 +79,8 @@ class Settings(BaseSettings):
     models: str = ""
     prices: tuple[OwnPrice, ...] = ()
     partitions: int = Field(default=4, ge=1, le=1_000)
+    node: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{0,60}$")
+    roles: str = ",".join(ROLES)
     processors: int = Field(default=1, ge=1, le=64)
     window: int = Field(default=DEFAULT_WINDOW, ge=1)
     lease_ms: int = Field(default=DEFAULT_LEASE_MS, ge=500)
@@ -101,6 +106,14 @@ class Settings(BaseSettings):
         """Flags first, then the file, then the environment."""
         return init_settings, TomlConfigSettingsSource(settings_cls), env_settings
 
+    @field_validator("roles")
+    @classmethod
+    def _known_roles(cls, roles: str) -> str:
+        unknown = [role for role in _listed(roles) if role not in ROLES]
+        if unknown or not _listed(roles):
+            raise ValueError(f"no role {', '.join(unknown) or 'is named'}; there are {', '.join(ROLES)}")
+        return roles
+
     @field_validator("prices")
     @classmethod
     def _once_a_day(cls, prices: tuple[OwnPrice, ...]) -> tuple[OwnPrice, ...]:
@@ -108,6 +121,10 @@ class Settings(BaseSettings):
         if twice is not None:
             raise ValueError(f"two prices of {twice.model} begin on {twice.since}")
         return prices
+
+    def runs(self, role: str) -> bool:
+        """True when this node has that role."""
+        return role in _listed(self.roles)
 
     @property
     def run_dir(self) -> Path:
@@ -127,6 +144,10 @@ class Settings(BaseSettings):
     def frozen_json(self) -> str:
         """The settings as JSON, for a child process: secrets stay in the environment."""
         return self.model_dump_json(exclude={"llm_api_key"})
+
+
+def _listed(names: str) -> list[str]:
+    return [name for name in map(str.strip, names.split(",")) if name]
 
 
 def load_settings(**flags: Any) -> Settings:

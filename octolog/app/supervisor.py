@@ -15,8 +15,9 @@ from typing import IO, Final
 
 from deploy.kafka import EmbeddedKafka
 from octolog.app.connection import Connection
+from octolog.app.identity import node_name
 from octolog.app.processes import StateFile, wait_until
-from octolog.app.settings import Settings
+from octolog.app.settings import ROLES, Settings
 from octolog.app.worker import NODE_VARIABLE, SPARE
 from octolog.domain.errors import OctologError, Unavailable
 
@@ -142,13 +143,12 @@ class Supervisor:
             _ = connection.schema_ids
 
     def _start_children(self, servers: str) -> None:
-        pinned = self.settings.model_copy(update={"bootstrap_servers": servers})
+        settings = self.settings
+        pinned = settings.model_copy(update={"bootstrap_servers": servers, "node": node_name(settings)})
         os.environ[NODE_VARIABLE] = pinned.frozen_json()
-        kinds = [("processor", f"processor-{slot}") for slot in range(self.settings.processors)]
-        kinds += [("knowledge", "knowledge"), ("memory", "memory")]
-        if self.settings.arms:
-            kinds.append(("arms", "arms"))
-        self.children = [Child(kind, name) for kind, name in kinds]
+        names = {"processor": [f"processor-{number}" for number in range(settings.processors)]}
+        roles = [role for role in ROLES if settings.runs(role) and (role != "arms" or settings.arms)]
+        self.children = [Child(role, name) for role in roles for name in names.get(role, [role])]
         for child in self.children:
             self._spawn(child)
 
@@ -169,7 +169,8 @@ class Supervisor:
     def _keep_a_spare(self) -> None:
         """Have a process at hand that has loaded everything: a killed processor's successor starts in no time."""
         lives = self._spare is not None and self._spare.poll() is None
-        if not lives and time.monotonic() - self._spawned_s > _SPARE_S:
+        useful = self.settings.runs("processor")
+        if useful and not lives and time.monotonic() - self._spawned_s > _SPARE_S:
             self._spare = self._worker(SPARE, SPARE)
 
     def _from_spare(self, child: Child) -> subprocess.Popen[bytes] | None:

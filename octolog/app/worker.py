@@ -17,6 +17,7 @@ import structlog
 
 from octolog.app.connection import Connection
 from octolog.app.crash import redact_crashes
+from octolog.app.identity import slot
 from octolog.app.processes import StateFile, Stop, die_with_parent
 from octolog.app.settings import Settings
 from octolog.domain.errors import OctologError
@@ -79,13 +80,13 @@ def _processor(settings: Settings, name: str, state: StateFile) -> None:
             connection.kafka,
             connection.codec(),
             WorkerSettings(
-                slot=name.rsplit("-", 1)[1],
+                slot=slot(settings, name.rsplit("-", 1)[1]),
                 state_dir=settings.home / "state" / cluster,
                 window=settings.window,
                 lease_ms=settings.lease_ms,
             ),
             connection.ensure_assignment_topic,
-            token_issuer(connection, name),
+            token_issuer(connection, slot(settings, name)),
         )
         reported_s = 0.0
 

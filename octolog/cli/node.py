@@ -37,6 +37,10 @@ def up(
         int | None, typer.Option(min=1, max=64, help="Processes of the task processor.")
     ] = None,
     arms: Annotated[str | None, typer.Option(help="Built-in arms to host, comma separated.")] = None,
+    roles: Annotated[
+        str | None,
+        typer.Option(help="What this node runs: processor, knowledge, memory, arms, comma separated."),
+    ] = None,
     broker_port: Annotated[
         int | None, typer.Option(min=1, max=65_535, help="Port of the embedded broker.")
     ] = None,
@@ -44,7 +48,9 @@ def up(
     """Run broker (if embedded), task processor, projections, arms and query service."""
     from octolog.app.node import up as start
 
-    settings = call.settings(partitions=partitions, processors=processors, arms=arms, broker_port=broker_port)
+    settings = call.settings(
+        partitions=partitions, processors=processors, arms=arms, roles=roles, broker_port=broker_port
+    )
     with progress() as stage:
         info = start(settings, detach=detach, progress=stage)
     document = {

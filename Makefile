@@ -23,13 +23,17 @@ install: $(STAMP) ## make .venv from the lock file
 demo: $(STAMP) ## run the main job, start to end, on real input (ARGS="path --json")
 	@$(BIN)/octolog demo $(ARGS)
 
-# What computes shares the cores; what boots brokers and nodes, and kills them, has the machine for itself.
-COMPUTING := tests/unit tests/contract tests/replay tests/simulation
+# What computes keeps every core busy. What boots brokers and nodes waits much of its time, and runs two files at a
+# time (a broker each, and a node: 2 GB). What measures times, or kills a whole node at random, runs alone.
+COMPUTING := tests/unit tests/contract tests/replay tests/simulation \
+	$(shell grep -L pytest.mark.integration tests/acceptance/test_*.py)
+OTHERS := $(addprefix --ignore=,$(COMPUTING))
 
 test: $(STAMP) ## run the tests (ARGS="-k name")
 ifeq ($(strip $(ARGS)),)
 	@$(BIN)/pytest --durations=15 -n auto --maxprocesses 8 --dist loadfile $(COMPUTING)
-	@$(BIN)/pytest --durations=45 $(addprefix --ignore=,$(COMPUTING))
+	@$(BIN)/pytest --durations=30 -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not alone" $(OTHERS)
+	@$(BIN)/pytest --durations=5 -m "alone and not slow" $(OTHERS)
 else
 	@$(BIN)/pytest $(ARGS)
 endif

@@ -17,7 +17,7 @@ from typing import Final
 import pytest
 from hypothesis import settings
 
-from deploy.kafka import EmbeddedKafka, JarUnavailable
+from deploy.kafka import EmbeddedKafka, JarUnavailable, ports
 
 _USUAL: Final = 40
 _EXAMPLES: Final = int(os.environ.get("OCTOLOG_EXAMPLES", _USUAL))
@@ -45,6 +45,17 @@ class KafkaUnderTest:
     bootstrap_servers: str
     home: Path | None
     broker: EmbeddedKafka | None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_port() -> Iterator[None]:
+    """Let no two workers of pytest-xdist prefer the same port: a killed broker is to find its own free again."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ports, "PREFERRED_PORT", ports.free_port())
+        yield
 
 
 @pytest.fixture(scope="session")

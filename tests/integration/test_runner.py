@@ -203,7 +203,7 @@ def test_a_frozen_worker_that_comes_back_after_its_slot_was_taken_steps_down(
     check_all(log, ledger, arm, commands)
 
 
-@pytest.mark.parametrize("frozen_s", [3.0, 18.0])
+@pytest.mark.parametrize("frozen_s", [3.0, pytest.param(18.0, marks=pytest.mark.slow)])
 def test_a_broker_that_stands_still_for_a_while_loses_and_doubles_nothing(
     log: Connection, processors: ProcessorsUnderTest, arm: str, broker: EmbeddedKafka, frozen_s: float
 ) -> None:

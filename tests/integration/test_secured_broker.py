@@ -93,7 +93,15 @@ def configure(
     return configured
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize(
+    "protocol",
+    # The first has all that the others have: a password and TLS.
+    [
+        "SASL_SSL",
+        pytest.param("SASL_PLAINTEXT", marks=pytest.mark.slow),
+        pytest.param("SSL", marks=pytest.mark.slow),
+    ],
+)
 def test_a_task_goes_its_whole_way_over_a_secured_listener(configure: Configure, protocol: str) -> None:
     """Client, transactions of the processor and the arms' host, each process configured by the environment alone."""
     settings = configure(protocol)

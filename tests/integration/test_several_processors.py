@@ -98,7 +98,15 @@ def test_a_processor_that_joins_takes_its_share_and_nothing_is_decided_twice(
             processor.stop()
 
 
-@pytest.mark.parametrize("moment", ["written", "offsets sent", "committing", "committed"])
+@pytest.mark.parametrize(
+    "moment",
+    [  # by default with the most left open, and with nothing; all moments of one slot are in test_runner.py
+        pytest.param("written", marks=pytest.mark.slow),
+        "offsets sent",
+        pytest.param("committing", marks=pytest.mark.slow),
+        "committed",
+    ],
+)
 def test_the_partitions_of_a_processor_that_died_for_good_go_on_elsewhere(
     log: Connection, tmp_path: Path, arm: str, moment: str
 ) -> None:

@@ -26,6 +26,9 @@ _FOLDER: Final = "blobs"
 _DIGEST: Final = re.compile(
     rb"(?=([0-9a-f]{64}))"
 )  # overlapping: a digest may stand right behind other hex digits
+_NAMED: Final = 20
+"""Records behind the first that are named where a blob is wrong; all of them are counted."""
+
 LEAST_GRACE_S: Final = 3_600.0
 """A blob is written before the record that refers to it; younger than this it may be on its way into the log."""
 
@@ -71,6 +74,8 @@ class Fault:
         topic: That record's topic.
         partition: Its partition.
         offset: Its offset.
+        references: How many records refer to it.
+        referred_by: The records behind the first that do, as far as they are named: `TOPIC/PARTITION@OFFSET (TASK)`.
     """
 
     sha256: str
@@ -79,9 +84,14 @@ class Fault:
     topic: str
     partition: int
     offset: int
+    references: int = 1
+    referred_by: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.topic}/{self.partition}@{self.offset} ({self.task_id}): {self.message}"
+        more = self.references - 1 - len(self.referred_by)
+        others = [*self.referred_by, *([f"{more} more"] if more else [])]
+        also = f"; referred to by {', '.join(others)} too" if others else ""
+        return f"{self.topic}/{self.partition}@{self.offset} ({self.task_id}): {self.message}{also}"
 
 
 @dataclass(slots=True)
@@ -161,29 +171,67 @@ def references(
 
 
 def verify_blobs(
-    connection: Connection, blobs: Blobs, *, root_task_id: str | None = None, progress: Progress | None = None
+    connection: Connection,
+    blobs: Blobs,
+    *,
+    root_task_id: str | None = None,
+    progress: Progress | None = None,
+    reading: Progress | None = None,
 ) -> Verdict:
     """Read every blob that the log refers to, each once, and name those that are missing or changed.
+
+    Args:
+        connection: The log.
+        blobs: Where the blobs lie.
+        root_task_id: What this tree refers to alone; None: what any does.
+        progress: Called with records read and how many there are about.
+        reading: Called with bytes of blobs read and how many there are, once the log is read.
 
     Raises:
         BrokerUnavailable: Kafka does not answer.
         StoreUnavailable: The store does not answer.
     """
-    verdict, seen = Verdict(blobs.shelf.url), set[tuple[str, int]]()
+    wanted: dict[tuple[str, int], _Wanted] = {}
     for found in references(connection, connection.codec(), root_task_id=root_task_id, progress=progress):
-        verdict.references += 1
-        ref = found.ref
-        if (ref.sha256, ref.size_bytes) in seen:
-            continue
-        seen.add((ref.sha256, ref.size_bytes))
+        key = found.ref.sha256, found.ref.size_bytes
+        known = wanted.get(key)
+        if known is None:
+            wanted[key] = _Wanted(found)
+        else:
+            known.add(found)
+    verdict = Verdict(blobs.shelf.url, sum(one.references for one in wanted.values()))
+    verdict.blobs = len({name for name, _ in wanted})
+    done, total = 0, sum(max(0, size) for _, size in wanted)
+    for one in wanted.values():
+        ref = one.first.ref
         try:
             blobs.check(ref)
             verdict.checked_bytes += ref.size_bytes
         except (BlobMissing, BlobChanged, BlobTooLarge) as error:
-            place = found.topic, found.partition, found.offset
-            verdict.faults.append(Fault(ref.sha256, str(error), found.task_id, *place))
-    verdict.blobs = len({name for name, _ in seen})
+            verdict.faults.append(one.fault(str(error)))
+        done += max(0, ref.size_bytes)
+        if reading is not None:
+            reading(done, total)
     return verdict
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """A blob, and who refers to it."""
+
+    first: Reference
+    references: int = 1
+    others: list[str] = field(default_factory=list[str])
+
+    def add(self, found: Reference) -> None:
+        self.references += 1
+        if len(self.others) < _NAMED:
+            self.others.append(f"{found.topic}/{found.partition}@{found.offset} ({found.task_id})")
+
+    def fault(self, message: str) -> Fault:
+        first = self.first
+        place = first.task_id, first.topic, first.partition, first.offset
+        return Fault(first.ref.sha256, message, *place, self.references, tuple(self.others))
 
 
 def collect(

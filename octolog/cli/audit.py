@@ -7,12 +7,12 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from octolog.cli.command import Call, command
-from octolog.cli.output import fields, progress, table
+from octolog.cli.output import fields, group, progress, table, visible
 
 if TYPE_CHECKING:
     from octolog.app.audit import Exported
@@ -22,12 +22,30 @@ _Blobs = Annotated[bool, typer.Option("--blobs", help="Put the large values its 
 _Redact = Annotated[bool, typer.Option("--redact", help="Leave personal data out; the proofs stay.")]
 
 
+_DISK_SUMMARY: Final = (
+    "folder",
+    "files",
+    "bytes",
+    "batches",
+    "aborted",
+    "facts",
+    "trees",
+    "checkpoints",
+    "covered",
+    "seconds",
+    "bytes_per_s",
+)
+_SHOWN: Final = 100
+"""Faults of a folder that the text names; `--json` names all."""
+
+
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     audit = typer.Typer(no_args_is_help=True, help="Bundles that prove themselves.", rich_markup_mode=None)
     command(audit)(export)
     command(audit)(prove)
     command(audit)(verify)
+    command(audit)(disk)
     command(audit)(keys)
     command(audit, "rotate-key")(rotate_key)
     app.add_typer(audit, name="audit")
@@ -99,6 +117,41 @@ def verify(
         call.show(report.to_json(), text)
     else:
         call.fail(report.to_json(), str(report.faults[0]), text)
+
+
+def disk(
+    call: Call,
+    *,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="A broker's data folder (log.dirs), or a copy; default: the node's."
+        ),
+    ] = None,
+    decide: Annotated[
+        bool, typer.Option("--decide", help="Decide every fact again too, where nothing else is wrong.")
+    ] = False,
+    processes: Annotated[int, typer.Option(min=1, max=64, help="Processes that share the partitions.")] = 1,
+) -> None:
+    """Check a stopped broker's own files without it; exits with 1 and names file, offset and what is wrong."""
+    from octolog.app.disk import check_disk, data_folder
+
+    folder = data_dir or data_folder(call.settings())
+    with progress() as stage:
+        report = check_disk(folder, decide=decide, processes=processes, stage=stage)
+    document = report.to_json()
+    summary = {name: document[name] for name in _DISK_SUMMARY}
+
+    def text() -> object:
+        verdict = "clean: every checksum, hash and chain is right, nothing is cut off"
+        wrong = f"WRONG: {len(report.faults)} faults"
+        lines = [visible(str(fault)) for fault in report.faults[:_SHOWN]]
+        return group(verdict if report.ok else wrong, *lines, fields(summary), *report.notes)
+
+    if report.ok:
+        call.show(document, text)
+    else:
+        call.fail(document, str(report.faults[0]), text)
 
 
 def keys(call: Call) -> None:

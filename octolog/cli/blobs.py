@@ -40,7 +40,11 @@ def verify(
     settings = call.settings()
     with Connection(settings) as connection, progress() as stage:
         verdict = verify_blobs(
-            connection, open_blobs(settings), root_task_id=task, progress=partial(stage, "checking blobs")
+            connection,
+            open_blobs(settings),
+            root_task_id=task,
+            progress=partial(stage, "reading the log"),
+            reading=partial(stage, "checking blobs (bytes)"),
         )
     document = verdict.to_json()
     summary = {name: value for name, value in document.items() if name not in ("ok", "faults")}

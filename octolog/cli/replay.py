@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from octolog.cli.command import Call, command
 from octolog.cli.moment import parse_moment
-from octolog.cli.output import fields, group, progress, table
+from octolog.cli.output import Stage, fields, group, progress, table
 
 if TYPE_CHECKING:
+    from octolog.app.blobs import Verdict
     from octolog.app.connection import Connection
     from octolog.ports import Positions, Progress
     from streams.replay import HashesReport, Report
+
+
+_SUMMARY: Final = (
+    "facts",
+    "trees",
+    "open_trees",
+    "inputs_checked",
+    "dead_letters",
+    "memories",
+    "direct_memories",
+    "lost_count",
+    "difference_count",
+    "seconds",
+    "facts_per_s",
+)
+_SHOWN: Final = 100
+"""Large values that are wrong and named in the text; `--json` names all."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -38,6 +56,12 @@ def replay(
             "--hashes-only", help="With --verify: hashes, chains, positions and checkpoints; decide nothing."
         ),
     ] = False,
+    blobs: Annotated[
+        bool,
+        typer.Option(
+            "--blobs", help="With --verify: read every large value that the log refers to, and check it."
+        ),
+    ] = False,
     to: Annotated[
         str | None, typer.Option(metavar="OFFSET|TIME", help="Up to an offset of each partition, or a time.")
     ] = None,
@@ -48,6 +72,10 @@ def replay(
 
     if hashes_only and not verify:
         raise typer.BadParameter("--hashes-only belongs to --verify")
+    if blobs and (not verify or hashes_only or to is not None):
+        raise typer.BadParameter(
+            "--blobs belongs to --verify of the whole log: without --hashes-only and --to"
+        )
     settings = call.settings()
     with Connection(settings) as connection, progress() as stage:
         if hashes_only:
@@ -56,7 +84,8 @@ def replay(
         elif verify:
             tell = partial(stage, "deciding again")
             report = _verify(connection, task, to, tell, processes)
-            _show_verdict(call, report, task)
+            values = _verify_values(connection, task, stage) if blobs else None
+            _show_verdict(call, report, task, values)
         elif task is not None:
             _show_tree(call, connection, task, to)
         else:
@@ -74,6 +103,18 @@ def _verify(
 
     only, until = _home_of(connection, task), _until(connection, to)
     return verify_log(connection, partitions=only, until=until, progress=tell, processes=processes)
+
+
+def _verify_values(connection: Connection, task: str | None, stage: Stage) -> Verdict:
+    from octolog.app.blobs import open_blobs, verify_blobs
+
+    return verify_blobs(
+        connection,
+        open_blobs(connection.settings),
+        root_task_id=task,
+        progress=partial(stage, "looking for large values"),
+        reading=partial(stage, "checking large values (bytes)"),
+    )
 
 
 def _verify_hashes(
@@ -111,35 +152,37 @@ def _until(connection: Connection, to: str | None) -> Positions | None:
     return dict(reader.at_time([TASKS], int(moment.timestamp() * 1_000)))
 
 
-def _show_verdict(call: Call, report: Report, task: str | None) -> None:
-    document = {**({} if task is None else {"task_id": task}), **report.to_json()}
-    names = (
-        "facts",
-        "trees",
-        "open_trees",
-        "inputs_checked",
-        "dead_letters",
-        "memories",
-        "direct_memories",
-        "lost_count",
-        "difference_count",
-    )
-    summary: dict[str, Any] = {name: document[name] for name in (*names, "seconds", "facts_per_s")}
+def _show_verdict(call: Call, report: Report, task: str | None, blobs: Verdict | None) -> None:
+    ok = report.ok and (blobs is None or blobs.ok)
+    document = {**({} if task is None else {"task_id": task}), **report.to_json(), "ok": ok}
+    summary: dict[str, Any] = {name: document[name] for name in _SUMMARY}
+    if blobs is not None:
+        document["blobs"] = blobs.to_json()
+        summary |= {"blobs": blobs.blobs, "blob_bytes": blobs.checked_bytes, "blob_faults": len(blobs.faults)}
 
     def text() -> object:
         verdict = "clean: every fact was decided again, every hash is right, nothing is lost"
-        return group(verdict if report.ok else "the log contradicts itself", fields(summary))
+        if ok:
+            return group(
+                verdict + ("" if blobs is None else "; every large value is there and right"), fields(summary)
+            )
+        named = [] if blobs is None else ["", *(str(fault) for fault in blobs.faults[:_SHOWN])]
+        return group("the log contradicts itself" if not report.ok else verdict, fields(summary), *named)
 
-    if report.ok:
+    if ok:
         call.show(document, text)
-        return
+    else:
+        call.fail(document, _reason(report, blobs), text)
+
+
+def _reason(report: Report, blobs: Verdict | None) -> str:
     first = report.first_difference
     if first is not None:
-        reason = f"{first.topic}/{first.partition}@{first.offset}: {first.kind}: {first.message}"
-    else:
+        return f"{first.topic}/{first.partition}@{first.offset}: {first.kind}: {first.message}"
+    if report.lost:
         lost = report.lost[0]
-        reason = f"lost: {lost.topic}/{lost.partition}@{lost.offset}: {lost.reason}"
-    call.fail(document, reason, text)
+        return f"lost: {lost.topic}/{lost.partition}@{lost.offset}: {lost.reason}"
+    return "" if blobs is None else str(blobs.faults[0])
 
 
 def _show_hashes(call: Call, report: HashesReport, task: str | None) -> None:

@@ -20,8 +20,30 @@ _CODEC, _APPEND_TIME, _TRANSACTION, _CONTROL = 0x07, 0x08, 0x10, 0x20
 _COMMIT: Final = 1
 _MARKER_KEY: Final = struct.Struct(">hh")
 """Version, and whether it aborts or commits."""
+_FRAMED: Final = b"\x82SNAPPY\x00"
+_FRAME_BYTES: Final = 16
+"""Of the Java client's own frame around snappy blocks: its name, and two versions."""
+
+
+def _snappy(body: Any) -> bytes:
+    """Blocks as the Java client frames them, or one block as librdkafka writes it."""
+    data = bytes(body)
+    if not data.startswith(_FRAMED):
+        return bytes(cramjam.snappy.decompress_raw(data))
+    found, at = bytearray(), _FRAME_BYTES
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        at += 4
+        if at + size > len(data):
+            raise ValueError("a snappy block is cut off")
+        found += bytes(cramjam.snappy.decompress_raw(data[at : at + size]))
+        at += size
+    return bytes(found)
+
+
 _OPENERS: Final[dict[int, Callable[[Any], Any]]] = {
     1: cramjam.gzip.decompress,
+    2: _snappy,
     3: cramjam.lz4.decompress,
     4: cramjam.zstd.decompress,
 }
@@ -55,6 +77,11 @@ class Batch(NamedTuple):
     producer: int
     size: int
     body: memoryview
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes of the file it takes."""
+        return BATCH_BYTES + len(self.body)
 
     @property
     def transactional(self) -> bool:

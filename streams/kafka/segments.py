@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Final
 
@@ -32,11 +33,12 @@ class BrokenLog(LogCorrupted):
         partition: The partition.
         offset: Where the first damage is; everything before this offset was read.
         why: What is wrong there.
+        file: Name of the segment's file.
     """
 
-    def __init__(self, topic: str, partition: int, offset: int, why: str) -> None:
-        super().__init__(topic, partition, offset, why)
-        self.topic, self.partition, self.offset, self.why = topic, partition, offset, why
+    def __init__(self, topic: str, partition: int, offset: int, why: str, file: str = "") -> None:
+        super().__init__(topic, partition, offset, why, file)
+        self.topic, self.partition, self.offset, self.why, self.file = topic, partition, offset, why, file
 
     def __str__(self) -> str:
         return f"{self.topic}/{self.partition}@{self.offset}: {self.why}"
@@ -82,7 +84,7 @@ class FolderLogReader:
             for path in sorted(self._folder.glob(f"{topic}-*")):
                 number = path.name[len(topic) + 1 :]
                 if number.isdigit():
-                    found[topic, int(number)] = _Files(path, topic, int(number)).read_markers().end
+                    found[topic, int(number)] = SegmentFiles(path, topic, int(number)).read_markers().end
         return found
 
     def read(self, start: Positions, *, until: Positions | None = None) -> Iterator[list[LogRecord]]:
@@ -93,7 +95,7 @@ class FolderLogReader:
         """
         for (topic, partition), first in start.items():
             end = None if until is None else until.get((topic, partition), 0)
-            files = _Files(self._folder / f"{topic}-{partition}", topic, partition).read_markers()
+            files = SegmentFiles(self._folder / f"{topic}-{partition}", topic, partition).read_markers()
             yield from files.records(first, end)
 
     def at_time(self, topics: Sequence[str], timestamp_ms: int) -> Positions:
@@ -108,24 +110,31 @@ class FolderLogReader:
         """Nothing: no file stays open."""
 
 
-class _Files:
+class SegmentFiles:
     """The segments of one partition, and which of their transactions count.
 
+    Args:
+        folder: The partition's folder.
+        topic: Its topic.
+        partition: Its number.
+
     Attributes:
+        paths: The segments' files, in the order of their offsets.
         end: Records before this offset are committed; where there is damage, the offset behind its place.
+        file: The file that is being read.
     """
 
     def __init__(self, folder: Path, topic: str, partition: int) -> None:
-        self._paths = sorted(folder.glob("*.log"))
+        self.paths, self.file = sorted(folder.glob("*.log")), ""
         self._topic, self._partition = topic, partition
         self._aborted: dict[int, list[tuple[int, int]]] = {}
         self._committed = self.end = 0
 
-    def read_markers(self) -> _Files:
+    def read_markers(self) -> SegmentFiles:
         """Find the aborted transactions, and how far records are committed."""
         pending: dict[int, int] = {}
         try:
-            for batch in self._batches():
+            for batch in self.batches():
                 self._committed = batch.last + 1
                 if batch.transactional:
                     self._take_note(batch, pending)
@@ -141,11 +150,11 @@ class _Files:
         found: list[LogRecord] = []
         stop = self._committed if end is None else min(end, self._committed)
         try:
-            for batch in self._batches():
+            for batch in self.batches():
                 if end is not None and batch.first >= end:
                     break
                 if batch.last >= first and batch.first < stop and not self._is_left_out(batch):
-                    found += [one for one in self._records(batch) if first <= one.offset < stop]
+                    found += [one for one in self.records_of(batch) if first <= one.offset < stop]
                 if len(found) >= _AT_ONCE:
                     yield found
                     found = []
@@ -160,12 +169,19 @@ class _Files:
             pending.setdefault(batch.producer, batch.first)
             return
         first = pending.pop(batch.producer, batch.first)
-        try:
-            commits = batch.commits()
-        except (Damage, ValueError) as damage:
-            raise self._broken(batch.first, f"no end of a transaction: {damage}") from damage
-        if not commits:
+        if not self.commits(batch):
             self._aborted.setdefault(batch.producer, []).append((first, batch.first))
+
+    def commits(self, marker: Batch) -> bool:
+        """Of the end of a transaction: whether it counts.
+
+        Raises:
+            BrokenLog: When it says neither.
+        """
+        try:
+            return marker.commits()
+        except (Damage, ValueError) as damage:
+            raise self._broken(marker.first, f"no end of a transaction: {damage}") from damage
 
     def _is_left_out(self, batch: Batch) -> bool:
         if batch.marker:
@@ -173,17 +189,26 @@ class _Files:
         ranges = self._aborted.get(batch.producer, ()) if batch.transactional else ()
         return any(first <= batch.first < marker for first, marker in ranges)
 
-    def _records(self, batch: Batch) -> list[LogRecord]:
+    def records_of(self, batch: Batch) -> list[LogRecord]:
+        """A batch's records, opened.
+
+        Raises:
+            BrokenLog: When they are not what the batch says.
+        """
         try:
             return list(batch.records(self._topic, self._partition))
         except Damage as damage:
             raise self._broken(batch.first, str(damage)) from damage
 
-    def _batches(self) -> Iterator[Batch]:
-        expected = int(self._paths[0].stem) if self._paths else 0
-        for path in self._paths:
-            data = memoryview(path.read_bytes())
-            at = 0
+    def batches(self) -> Iterator[Batch]:
+        """Every batch, those of no transaction that counts and the marks of their ends too; checked.
+
+        Raises:
+            BrokenLog: At the first damage.
+        """
+        expected = int(self.paths[0].stem) if self.paths else 0
+        for path in self.paths:
+            data, at, self.file = _mapped(path), 0, path.name
             while at < len(data):
                 try:
                     batch = batch_at(data, at)
@@ -195,4 +220,11 @@ class _Files:
                 expected, at = batch.last + 1, batch.ends
 
     def _broken(self, offset: int, why: str) -> BrokenLog:
-        return BrokenLog(self._topic, self._partition, offset, why)
+        return BrokenLog(self._topic, self._partition, offset, why, self.file)
+
+
+def _mapped(path: Path) -> memoryview:
+    """A file's bytes, read as they are looked at: a segment may have a gigabyte."""
+    with path.open("rb") as file:
+        empty = path.stat().st_size == 0
+        return memoryview(b"" if empty else mmap(file.fileno(), 0, access=ACCESS_READ))

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from octolog.domain.audit import Checkpoint
 from octolog.ports import LogReader, Positions, Progress
@@ -20,6 +20,7 @@ from streams.replay.shares import Told, ask_partitions, in_processes
 from streams.replay.source import Source
 from streams.topics import CHECKPOINTS, TASKS
 
+_GONE: Final = "the whole partition is missing; a checkpoint covers {} facts of it"
 _Share: TypeAlias = tuple[int, int, tuple[Checkpoint, ...]]
 """A partition, the offset to read to, and what was signed about it."""
 
@@ -111,7 +112,13 @@ def verify_hashes(
     faults = tuple(
         Difference(CHECKPOINTS, 0, offset, None, None, "checkpoint", why) for offset, why in witness.faults
     )
-    return HashesReport(tuple(reports), faults, time.monotonic() - started_s)
+    there = {number for topic, number in ends if topic == TASKS}
+    gone = tuple(
+        Difference(TASKS, number, 0, None, None, "missing", _GONE.format(max(said.size for said in signed)))
+        for number, signed in sorted(witness.checkpoints.items())
+        if signed and number not in there
+    )
+    return HashesReport(tuple(reports), gone + faults, time.monotonic() - started_s)
 
 
 def _check(source: Source, shares: list[_Share], tell: Told) -> list[HashReport]:

@@ -192,7 +192,8 @@ def _people_and_scripts_get_it(settings: Settings, task_id: str, expected: Any, 
     assert sha256(out.read_bytes()).hexdigest() == name
     verdict = told(settings, "blobs", "verify")
     assert (verdict["ok"], verdict["blobs"], verdict["references"]) == (True, 1, 3)
-    assert told(settings, "replay", "--verify")["ok"] is True
+    verified = told(settings, "replay", "--verify", "--blobs")
+    assert (verified["ok"], verified["blobs"]["blobs"], verified["blobs"]["references"]) == (True, 1, 3)
     bundle = settings.home / "task.zip"
     assert octolog(settings, "audit", "export", task_id, "--out", str(bundle), "--blobs").exit_code == 0
     assert zipfile.ZipFile(bundle).read(f"blobs/{name}") == out.read_bytes()
@@ -203,18 +204,30 @@ def _a_flipped_byte_is_found_and_named(settings: Settings, task_id: str, name: s
     path = settings.home / "blobs" / name[:2] / name
     right = path.read_bytes()
     path.write_bytes(right[:5_000] + bytes([right[5_000] ^ 4]) + right[5_001:])
-    for command in (("blobs", "verify"), ("task", "result", task_id)):
+    for command in (("blobs", "verify"), ("task", "result", task_id), ("replay", "--verify", "--blobs")):
         result = octolog(settings, *command)
         assert result.exit_code == 1
         assert f"blob {name}" in result.stderr
         assert "is not what was stored" in result.stderr
         assert result.stderr.count("\n") == 1
     assert "is not what was stored" in told(settings, "task", "show", task_id)["output"]["blob_error"]
+    _the_facts_that_refer_to_it_are_named(settings, task_id, name)
     path.unlink()
     result = octolog(settings, "blobs", "verify", "--task", task_id)
     assert f"{task_id}): blob {name} is not in {settings.home}/blobs" in result.stderr
     path.write_bytes(right)
     assert told(settings, "blobs", "verify")["ok"] is True
+
+
+def _the_facts_that_refer_to_it_are_named(settings: Settings, task_id: str, name: str) -> None:
+    result = octolog(settings, "replay", "--verify", "--blobs", "--task", task_id, "--json")
+    document = json.loads(result.stdout)
+    (fault,) = document["blobs"]["faults"]
+    assert (result.exit_code, document["ok"], document["difference_count"]) == (1, False, 0)
+    assert (fault["sha256"], fault["task_id"], fault["references"]) == (name, task_id, 3)
+    named = [each.partition("/")[0] for each in fault["referred_by"]]
+    assert [fault["topic"], *named] == ["octolog.results", "octolog.tasks", "octolog.tasks"]
+    assert all(each.endswith(f"({task_id})") for each in fault["referred_by"])
 
 
 def test_an_arm_is_given_large_inputs_and_contexts_whole(settings: Settings) -> None:

@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 from octolog.app.connection import Connection
 from octolog.app.settings import load_settings
 from octolog.cli.application import build
+from tests.unit.bridge.notices import noticing
 
 pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -209,6 +210,50 @@ def test_a_watch_ends_with_the_tree(node: Node) -> None:
     said = node.json("task", "watch", done["task_id"])
     assert (said["status"], len(said["tasks"])) == ("completed", 1)
     assert any(row["root_task_id"] == done["task_id"] for row in node.json("task", "list")["tasks"])
+
+
+def test_a_watch_of_a_tree_that_does_not_complete_exits_with_1_and_says_why(node: Node) -> None:
+    failing = {**no_arm(fresh("fails")), "routing_policy": "cost_first_or_fail"}
+    submitted = node.json("submit", "-", "--wait", given=json.dumps(failing), code=1)
+    watched = node.json("task", "watch", failing["task_id"], code=1)
+    assert {name: watched[name] for name in ("status", "code", "error")} == {
+        name: submitted[name] for name in ("status", "code", "error")
+    }
+    cancelled = fresh("cancels")
+    node.json("submit", "-", given=json.dumps(no_arm(cancelled)))
+    node.json("task", "cancel", cancelled, "--reason", "no need")
+    said = node.run("task", "watch", cancelled)
+    assert (said.code, said.out.splitlines()[-1]) == (1, f"{cancelled} cancelled")
+    assert said.err == f"octolog: {cancelled} cancelled: CANCELLED: no need\n"
+
+
+def test_a_service_has_a_subtask_done_asks_a_person_and_answers_with_a_plan(
+    node: Node, tmp_path: Path
+) -> None:
+    context = {"text": "closed on Friday", "places": ["door", "lift"], "arm": "noop"}
+    asked = {"task_id": fresh("notice"), "goal": "Give it out", "assigned_arm": "http-notice"}
+    with noticing() as url, (tmp_path / "bridge.log").open("w") as log:
+        bridge = subprocess.Popen(
+            [sys.executable, "-m", "octolog.cli", "arms", "bridge", url, "--home", str(node.home)],
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            node.json("submit", "-", given=json.dumps({**asked, "context": context}))
+            deadline = time.monotonic() + 120
+            while not (waiting := node.json("approvals")["approvals"]) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            questions = {each["task_id"]: each["question"] for each in waiting}
+            assert questions == {asked["task_id"]: "Shall 2 notices be put up?"}
+            sql = f"SELECT status FROM tasks WHERE task_id = '{asked['task_id']}/subtask-1'"
+            assert node.json("query", sql)["rows"] == [{"status": "COMPLETED"}]
+            node.json("approve", asked["task_id"])
+            tree = node.json("task", "watch", asked["task_id"], "--timeout", "120")["tasks"]
+        finally:
+            bridge.terminate()
+            assert bridge.wait(60) == 0, (tmp_path / "bridge.log").read_text()
+    ended = {row["task"].removeprefix(asked["task_id"]): row["status"] for row in tree}
+    assert ended == dict.fromkeys(["", "/place-1", "/place-2"], "completed")
 
 
 def test_the_log_verifies_and_folds_to_the_same_state_twice(node: Node) -> None:

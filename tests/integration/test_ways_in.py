@@ -37,6 +37,21 @@ def count(text: str, longer_than: int = 0) -> dict[str, int]:
     """Count the words of a text."""
     return {{"words": sum(len(word) > longer_than for word in text.split())}}
 '''
+WAITING = """
+import asyncio
+from pathlib import Path
+from arms.arm import arm
+
+VERSION = 1
+
+@arm("{arm_id}", capabilities=("word_count",))
+async def count(text: str) -> dict[str, int]:
+    with Path("begun").open("a") as begun:
+        begun.write(f"{{text}} {{VERSION}}\\n")
+    while VERSION == 1 and text == "slow":
+        await asyncio.sleep(0.05)
+    return {{"version": VERSION}}
+"""
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
 
@@ -105,6 +120,29 @@ def test_a_function_with_type_hints_is_registered_with_its_schemas_and_works(
     assert ended(process) == 0
     told = json.loads((tmp_path / "arm.log").read_text().splitlines()[0])
     assert told["arms"] == [{"arm_id": arm_id, "capabilities": ["word_count"]}]
+
+
+def test_a_changed_file_is_run_anew_and_the_attempt_in_progress_goes_on_there(
+    driver: Driver, start: Start, tmp_path: Path
+) -> None:
+    source, begun = tmp_path / "own_arms.py", tmp_path / "begun"
+    source.write_text(WAITING.format(arm_id=f"own-{driver.suffix}"))
+    process = start(*octolog("run", "own_arms:count", "--reload", "--slot", f"own-{driver.suffix}"))
+    quick, slow = (driver.assignment("own", context={"text": text}) for text in ("quick", "slow"))
+    driver.until(lambda: bool(driver.of(ArmRegistered)))
+    driver.write(quick, slow)
+    driver.until(lambda: driver.has_done(1))
+    driver.until(lambda: begun.read_text().count("slow 1") == 1)
+    source.write_text(source.read_text().replace("VERSION = 1", "VERSION = 2", 1))
+    driver.until(lambda: driver.has_done(2))
+    assert {result.attempt_id: json.loads(result.output) for result in driver.results()} == {
+        quick.attempt_id: {"version": 1},
+        slow.attempt_id: {"version": 2},
+    }
+    assert sorted(begun.read_text().splitlines()) == ["quick 1", "slow 1", "slow 2"]
+    assert len(driver.results()) == 2
+    assert ended(process) == 0
+    assert "own_arms.py changed; starting again" in (tmp_path / "arm.log").read_text()
 
 
 def test_a_service_behind_the_bridge_works_keeps_its_lease_is_cancelled_and_its_absence_is_told(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import typer
 
 from octolog.cli.command import Call, command
+from octolog.cli.documents import every_fault_told
 from octolog.cli.output import cell, warn
 from octolog.domain.errors import InvalidContract, NotFound, Refused
 
@@ -57,7 +58,8 @@ def submit(
     given = _Given(_pairs(inputs or []), context, task_id)
     with _Opened(call) as opened:
         most = opened.max_context_bytes
-        request = given.added_to(opened.parse(read_document(file, "contract", most)), most)
+        with every_fault_told(call):
+            request = given.added_to(opened.parse(read_document(file, "contract", most)), most)
         client = opened.client
         submitted = client.submit(request, submitted_by=submitted_by)
         tell_redacted(submitted)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from octolog.cli.command import Call, command
+from octolog.cli.documents import every_fault_told
 from octolog.cli.output import fields, group, table, warn
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def register(
     ] = None,
 ) -> None:
     """Add a version of a template; the same again changes nothing, and other content needs a new version."""
-    xml, warnings = _valid(call, file)
+    with every_fault_told(call):
+        xml, warnings = _valid(call, file)
     for warning in warnings:
         warn(warning)
     with _log(call) as log:
@@ -109,7 +111,7 @@ def validate(
         str, typer.Argument(metavar="FILE|-", help="A template or operator document; - reads stdin.")
     ],
 ) -> None:
-    """Check a document without a log: errors with their place, and warnings."""
+    """Check a document without a log: every error with its place, and warnings."""
     from octolog.app.models import Models
     from octolog.cli.submit import read_document
     from octolog.domain.templates.verdict import as_json
@@ -120,15 +122,15 @@ def validate(
 
     def text() -> str:
         kind = "template" if document["kind"] == "template" else "operator document"
-        lines = [f"warning: {warning}" for warning in verdict.warnings]
-        return "\n".join([*lines, f"a valid {kind}"] if verdict.valid else verdict.template.result.errors)
+        lines = [f"error: {fault}" for fault in verdict.faults]
+        lines += [f"warning: {warning}" for warning in verdict.warnings]
+        return "\n".join([*lines, f"a valid {kind}"] if verdict.valid else lines)
 
     if verdict.valid:
         call.show(document, text)
     else:
-        more = len(verdict.errors) - 1
-        told = verdict.template.result.errors[0] + (f" (and {more} more)" if more else "")
-        call.fail(document, told, text)
+        more = len(verdict.faults) - 1
+        call.fail(document, f"{verdict.faults[0]}{f' (and {more} more)' if more else ''}", text)
 
 
 def match(

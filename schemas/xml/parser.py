@@ -50,7 +50,15 @@ def parse(document: bytes | str) -> etree._Element:
     Raises:
         DocumentRefused: XML_PARSE_ERROR.
     """
-    data = _text_bytes(document)
+    return parse_bytes(text_bytes(document))
+
+
+def parse_bytes(data: bytes) -> etree._Element:
+    """The root element of a document that is UTF-8 and not too long.
+
+    Raises:
+        DocumentRefused: XML_PARSE_ERROR.
+    """
     _walk(data)
     try:
         return etree.fromstring(data, etree.XMLParser(**_SAFE))
@@ -58,8 +66,12 @@ def parse(document: bytes | str) -> etree._Element:
         raise _refusal(error) from None
 
 
-def _text_bytes(document: bytes | str) -> bytes:
-    """The document as UTF-8, bounded before anything else is done with it."""
+def text_bytes(document: bytes | str) -> bytes:
+    """The document as UTF-8, bounded before anything else is done with it.
+
+    Raises:
+        DocumentRefused: XML_PARSE_ERROR.
+    """
     if len(document) > MAX_DOCUMENT_BYTES:
         _too_long(len(document))
     data = document.encode("utf-8", "surrogatepass") if isinstance(document, str) else document

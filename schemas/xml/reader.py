@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container
+from collections.abc import Container, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
@@ -11,13 +12,14 @@ from lxml import etree
 
 from octolog.domain.operators import Program
 from octolog.domain.tasksystem import ASTNode
-from octolog.domain.templates.document import Document, document_of
-from octolog.domain.templates.errors import DocumentRefused
+from octolog.domain.templates.document import Document, document_of, every_fault
+from octolog.domain.templates.errors import MAX_FAULTS, DocumentRefused
 from octolog.domain.templates.reading import program_of
-from octolog.domain.templates.verdict import Verdict, model_errors, verdict
+from octolog.domain.templates.verdict import Verdict, is_told, model_errors, verdict
 from octolog.domain.values import TaskError, TaskErrorType
-from schemas.xml.parser import parse
-from schemas.xml.schema import MAX_ERRORS, schema_errors
+from schemas.xml.parser import parse, parse_bytes, text_bytes
+from schemas.xml.places import located, of_parser
+from schemas.xml.schema import schema_errors
 from schemas.xml.tree import to_ast
 
 
@@ -61,22 +63,33 @@ def read_document(document: bytes | str, known_models: Container[str] | None = N
 
 def _judge(document: bytes | str, known_models: Container[str] | None, *, content: bool) -> Verdict:
     try:
-        root = parse(document)
+        data = text_bytes(document)
+        root = parse_bytes(data)
     except DocumentRefused as refused:
-        return verdict([refused.error], schema_errors=0)
+        return verdict([of_parser(refused.error)], schema_errors=0)
     of_schema = schema_errors(root)
-    errors: list[TaskError] = list(of_schema)
-    tree = to_ast(root) if content or not errors else None
-    found: Document | None = None
-    if tree is not None and not errors:
-        try:
-            found = document_of(tree)
-        except DocumentRefused as refused:
-            errors.append(refused.error)
-    if known_models is not None:
-        errors += model_errors(_unknown(root, known_models))
-    parsed = _canonical(tree) if content and tree is not None else None
-    return verdict(errors, schema_errors=len(of_schema), document=found, parsed_content_json=parsed)
+    tree = to_ast(root)
+    said, of_rules, rest = _read(tree, of_schema)
+    unknown = [] if known_models is None else model_errors(_unknown(root, known_models))
+    errors = [*of_schema, *of_rules, *unknown]
+    return verdict(
+        located(errors, data, root) if errors else (),
+        schema_errors=len(of_schema),
+        document=said,
+        rest=rest,
+        parsed_content_json=_canonical(tree) if content else None,
+    )
+
+
+def _read(
+    tree: ASTNode, of_schema: Sequence[TaskError]
+) -> tuple[Document | None, list[TaskError], Document | None]:
+    """What a tree says; or what breaks a rule that the schema has not told of, and what it says besides."""
+    if not of_schema:
+        with suppress(DocumentRefused):
+            return document_of(tree), [], None
+    found, rest = every_fault(tree)
+    return None, [error for error in found if not is_told(error, of_schema)], rest
 
 
 def _unknown(root: etree._Element, known: Container[str]) -> list[tuple[str, str]]:
@@ -84,7 +97,7 @@ def _unknown(root: etree._Element, known: Container[str]) -> list[tuple[str, str
     paths = root.getroottree()
     named = ((element, " ".join((element.text or "").split())) for element in root.iter("model"))
     unknown = ((paths.getpath(element), model) for element, model in named if model and model not in known)
-    return list(islice(unknown, MAX_ERRORS))
+    return list(islice(unknown, MAX_FAULTS))
 
 
 def read_ast(document: bytes | str) -> ASTNode:

@@ -10,12 +10,9 @@ from typing import Any, Final, cast
 
 from lxml import etree
 
-from octolog.domain.templates.errors import invalid
+from octolog.domain.templates.errors import MAX_FAULTS, invalid
 from octolog.domain.templates.verdict import NOT_EXPECTED
 from octolog.domain.values import TaskError
-
-MAX_ERRORS: Final = 20
-"""What is told of one document; the first is the reason, the rest a help."""
 
 _ELEMENT: Final = re.compile(r"^Element '[^']*'(, attribute '(?P<attribute>[^']*)')?: ")
 _ORDER: Final = re.compile(r"This element is not expected(\. Expected is (one of )?\( (?P<wanted>.*) \))?")
@@ -44,7 +41,7 @@ def schema_errors(root: etree._Element) -> list[TaskError]:
         # One fault is often told twice: the facet that failed, then that the value is not of its type.
         if not any(known == path for known, _ in found):
             found[path, message] = invalid(path, message).error
-        if len(found) == MAX_ERRORS:
+        if len(found) == MAX_FAULTS:
             break
     return list(found.values())
 

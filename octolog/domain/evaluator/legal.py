@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from octolog.domain.bounds import (
@@ -64,6 +66,31 @@ def check_program(path: str, program: Program, root: TaskId, nesting: int = 0) -
     for place, operator in enumerate(program):
         _check_family(f"{path}[{place}]", operator, families[place])
     _check_size(path, program, root, nesting)
+
+
+def broken_rules(path: str, program: Program, root: TaskId, nesting: int = 0) -> list[InvalidContract]:
+    """Everything that can be said against a program that `check_program` refuses, its own reason the first.
+
+    Args:
+        path: As there.
+        program: As there.
+        root: As there.
+        nesting: As there.
+    """
+    found: dict[str, InvalidContract] = {}
+
+    def attempt(check: Callable[[], None]) -> None:
+        try:
+            check()
+        except InvalidContract as broken:
+            found.setdefault(broken.field, broken)
+
+    attempt(lambda: check_program(path, program, root, nesting))
+    for place, operator in enumerate(program[:MAX_TASKS]):
+        at = f"{path}[{place}]"
+        for check in (_check_modes, _check_texts, _check_inputs, _check_bounds):
+            attempt(partial(check, at, operator))
+    return list(found.values())
 
 
 def _check_place(at: str, place: int, operator: Operator) -> None:

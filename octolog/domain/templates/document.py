@@ -10,10 +10,12 @@ from typing import Final
 from octolog.domain.operators import ATOMIC, Operator, OperatorInput, Program
 from octolog.domain.tasksystem import ASTNode, AtomicTaskSubtype, NamedText, TaskTemplate, TaskType
 from octolog.domain.templates import fields
-from octolog.domain.templates.errors import invalid
+from octolog.domain.templates.errors import MAX_FAULTS, DocumentRefused, Faults, invalid
+from octolog.domain.templates.inputs import inputs_of
 from octolog.domain.templates.nodes import TASK, Located, attribute, leaf, root
-from octolog.domain.templates.reading import inputs_of, legal, program_of
+from octolog.domain.templates.reading import legal, program_of
 from octolog.domain.templates.writing import ast_of
+from octolog.domain.values import TaskError
 
 DEFAULT_MODEL: Final = "default"
 """The model id in a template that leaves the choice to the arm; an operator says so by naming none."""
@@ -61,26 +63,47 @@ class Document:
         return sha256(plain.encode()).hexdigest()
 
 
-def document_of(tree: ASTNode) -> Document:
+def document_of(tree: ASTNode, faults: Faults | None = None) -> Document:
     """What a syntax tree says.
 
+    Args:
+        tree: The tree.
+        faults: Where what is wrong goes, with something in its place; None: the first fault is raised.
+
     Raises:
-        DocumentRefused: VALIDATION_ERROR, with the path of the first thing that is wrong.
+        DocumentRefused: VALIDATION_ERROR with its path, when no more faults are wanted.
     """
+    wrong = Faults() if faults is None else faults
     task = root(tree)
     attributes = task.attributes()
     name = attributes.get("name", "")
     version = attributes.get("version", "")
     if "name" in attributes:
-        fields.name(name, f"{task.at}/@name")
+        wrong.attempt(lambda: fields.name(name, f"{task.at}/@name"), "")
     if "version" in attributes:
-        fields.version(version, f"{task.at}/@version")
+        wrong.attempt(lambda: fields.version(version, f"{task.at}/@version"), "")
     if "type" in attributes:
-        program = program_of(tree)
+        program = program_of(tree, wrong)
         return Document(name, version, program[0].goal, None, program)
-    template, description = template_of(tree)
-    program = legal(program_of_template(template, description), [task.at])
+    template, description = template_of(tree, wrong)
+    program = program_of_template(template, description)
+    if not wrong.found:
+        legal(program, [task.at], wrong)
     return Document(name, version, description, template, program)
+
+
+def every_fault(tree: ASTNode) -> tuple[list[TaskError], Document | None]:
+    """All that is wrong with a syntax tree that `document_of` refuses, at most `MAX_FAULTS`; and what it says besides.
+
+    What could not be read is left out of the document; it is None where there is too much of that.
+    """
+    faults = Faults(MAX_FAULTS)
+    try:
+        rest = faults.attempt(lambda: document_of(tree, faults), None)
+    except DocumentRefused:
+        rest = None
+    # A name can be wrong for a document and for its task.
+    return list(dict.fromkeys(faults.found)), rest
 
 
 def ast_of_document(document: Document) -> ASTNode:
@@ -97,33 +120,40 @@ def ast_of_document(document: Document) -> ASTNode:
     return replace(tree, children=(*(attribute(*pair) for pair in own if pair[1]), *tree.children))
 
 
-def template_of(tree: ASTNode) -> tuple[TaskTemplate, str]:
+def template_of(tree: ASTNode, faults: Faults | None = None) -> tuple[TaskTemplate, str]:
     """The template that a syntax tree stands for, and its description.
 
+    Args:
+        tree: The tree.
+        faults: Where what is wrong goes, with something in its place; None: the first fault is raised.
+
     Raises:
-        DocumentRefused: VALIDATION_ERROR, with the path of the first thing that is wrong.
+        DocumentRefused: VALIDATION_ERROR with its path, when no more faults are wanted.
     """
+    wrong = Faults() if faults is None else faults
     task = root(tree)
     attributes = task.attributes()
     for name in attributes:
         if name not in _ATTRIBUTES:
-            raise invalid(f"{task.at}/@{name}", "does not belong to a template")
-    elements = task.parts()
-    _check_order(task, elements)
+            wrong.add(invalid(f"{task.at}/@{name}", "does not belong to a template"))
+    elements = _elements(task, wrong)
     description = attributes.get("description", "")
     if len(description) > MAX_DESCRIPTION_CHARS:
-        raise invalid(
-            f"{task.at}/@description", f"{len(description)} characters; at most {MAX_DESCRIPTION_CHARS}"
-        )
-    inputs = inputs_of(elements["inputs"], tasks=False)[0] if "inputs" in elements else ()
+        told = f"{len(description)} characters; at most {MAX_DESCRIPTION_CHARS}"
+        wrong.add(invalid(f"{task.at}/@description", told))
+    inputs = inputs_of(elements.get("inputs"), wrong, tasks=False).given
+    text = {name: element.content for name, element in elements.items()}
+    subtype = attributes.get("subtype", "standard")
     template = TaskTemplate(
-        task_prompt=elements["instructions"].content,
-        system_prompt=elements["system"].content,
-        model=fields.model(elements["model"].content, elements["model"].at),
+        task_prompt=text.get("instructions", ""),
+        system_prompt=text.get("system", ""),
+        model=wrong.attempt(lambda: _model(elements), ""),
         inputs=tuple(NamedText(given.name, given.text) for given in inputs),
-        is_manual_xml=_truth(elements, "manual_xml"),
-        disable_reparsing=_truth(elements, "disable_reparsing"),
-        atomic_subtype=fields.subtype(attributes.get("subtype", "standard"), f"{task.at}/@subtype"),
+        is_manual_xml=wrong.attempt(lambda: _truth(elements, "manual_xml"), instead=False),
+        disable_reparsing=wrong.attempt(lambda: _truth(elements, "disable_reparsing"), instead=False),
+        atomic_subtype=wrong.attempt(
+            lambda: fields.subtype(subtype, f"{task.at}/@subtype"), AtomicTaskSubtype.STANDARD
+        ),
     )
     return template, description
 
@@ -189,16 +219,28 @@ def empty_inputs(program: Program) -> list[tuple[Operator, OperatorInput]]:
     ]
 
 
-def _check_order(task: Located, elements: dict[str, Located]) -> None:
+def _elements(task: Located, faults: Faults) -> dict[str, Located]:
+    elements: dict[str, Located] = {}
+    for element in task.elements():
+        name = element.node.type
+        if name in elements:
+            faults.add(invalid(element.at, "stands twice; leave one of them out"))
+        elif name not in _ELEMENTS:
+            faults.add(invalid(element.at, "does not belong to a template"))
+        else:
+            elements[name] = element
     for name in _REQUIRED:
         if name not in elements:
-            raise invalid(task.at, f"a template needs the element {name}; a task of operators needs a type")
-    for name, element in elements.items():
-        if name not in _ELEMENTS:
-            raise invalid(element.at, "does not belong to a template")
+            told = f"a template needs the element {name}; a task of operators needs a type"
+            faults.add(invalid(task.at, told))
     found = [_ELEMENTS.index(name) for name in elements]
     if found != sorted(found):
-        raise invalid(task.at, f"its elements stand in the order {', '.join(_ELEMENTS)}")
+        faults.add(invalid(task.at, f"its elements stand in the order {', '.join(_ELEMENTS)}"))
+    return elements
+
+
+def _model(elements: dict[str, Located]) -> str:
+    return fields.model(elements["model"].content, elements["model"].at) if "model" in elements else ""
 
 
 def _truth(elements: dict[str, Located], name: str) -> bool:

@@ -83,6 +83,8 @@ def default_of(kind: TaskType, role: Role, around: TaskType, *, is_subtask: bool
         around: The parent's type; UNKNOWN at the root.
         is_subtask: Whether it is an atomic one of that subtype.
     """
+    if kind is TaskType.UNKNOWN:
+        return NO_MODE
     if is_subtask:
         return _SUBTASK
     if around is TaskType.REDUCE and role in (Role.INNER, Role.REDUCTION):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from octolog.domain.errors import InvalidContract
-from octolog.domain.evaluator.legal import check_program
+from octolog.domain.evaluator.legal import broken_rules, check_program
 from octolog.domain.ids import TaskId
-from octolog.domain.operators import Operator, OperatorInput, Program, Role
+from octolog.domain.operators import Operator, Program, Role
 from octolog.domain.tasksystem import ASTNode, TaskType
 from octolog.domain.templates import fields
-from octolog.domain.templates.errors import invalid
-from octolog.domain.templates.modes import default_of, mode_of
+from octolog.domain.templates.errors import Faults, invalid
+from octolog.domain.templates.inputs import Inputs, inputs_of
+from octolog.domain.templates.modes import NO_MODE, default_of, mode_of
 from octolog.domain.templates.nodes import TASK, Located, root, shown
 from octolog.domain.templates.settings import settings_of
 
@@ -77,31 +79,39 @@ class _Place:
     parent_type: TaskType
 
 
-def program_of(tree: ASTNode) -> Program:
+def program_of(tree: ASTNode, faults: Faults | None = None) -> Program:
     """The program that a syntax tree of operators stands for.
 
+    Args:
+        tree: The tree.
+        faults: Where what is wrong goes; None: the first fault is raised.
+
     Raises:
-        DocumentRefused: VALIDATION_ERROR, with the path of the first thing that is wrong.
+        DocumentRefused: VALIDATION_ERROR with its path, when no more faults are wanted.
     """
-    reader = _Reader()
+    wrong = Faults() if faults is None else faults
+    reader = _Reader(wrong)
     reader.operator(root(tree), _Place(-1, Role.ROOT, "", 1, TaskType.UNKNOWN))
-    return legal(tuple(reader.operators), reader.paths)
+    program = tuple(reader.operators)
+    return program if wrong.found else legal(program, reader.paths, wrong)
 
 
-def legal(program: Program, paths: list[str]) -> Program:
+def legal(program: Program, paths: list[str], faults: Faults) -> Program:
     """The program itself, once the task processor would take it.
 
     Args:
         program: From a document.
         paths: Where in the document each operator stands.
+        faults: Where what breaks a rule goes.
 
     Raises:
-        DocumentRefused: VALIDATION_ERROR, with the path of what breaks a rule.
+        DocumentRefused: VALIDATION_ERROR with its path, when no more faults are wanted.
     """
     try:
         check_program("operators", program, _SOME_TASK)
-    except InvalidContract as broken:
-        raise invalid(_path_of(broken.field, paths), broken.message) from None
+    except InvalidContract:
+        for broken in broken_rules("operators", program, _SOME_TASK):
+            faults.add(invalid(_path_of(broken.field, paths), broken.message))
     return program
 
 
@@ -118,20 +128,26 @@ def _path_of(field: str, paths: list[str]) -> str:
 
 
 class _Reader:
-    def __init__(self) -> None:
+    def __init__(self, faults: Faults) -> None:
         self.operators: list[Operator] = []
         self.paths: list[str] = []
+        self._faults = faults
 
     def operator(self, task: Located, place: _Place) -> str:
         """Append an operator and all below it; returns its name."""
-        kind = self._kind(task, place)
-        elements = _elements(task, kind)
-        attributes = _attributes(task, kind, place)
+        if not self._faults.attempt(lambda: self._fits(task, place), instead=False):
+            return place.name
+        attempt = self._faults.attempt
+        kind = attempt(lambda: _kind(task), TaskType.UNKNOWN)
+        elements = self._elements(task, kind)
+        attributes = self._attributes(task, kind, place)
         is_subtask = attributes.get("subtype") == "subtask"
         default = default_of(kind, place.role, place.parent_type, is_subtask=is_subtask)
-        mode = mode_of(elements.get("context_management"), default, is_subtask=is_subtask)
-        name = _name(task, attributes, place)
-        inputs, arguments = _inputs(elements, kind)
+        block = elements.get("context_management")
+        mode = attempt(lambda: mode_of(block, default, is_subtask=is_subtask), NO_MODE)
+        name = attempt(lambda: _name(task, attributes, place), place.name)
+        inputs = inputs_of(elements.get("inputs"), self._faults, tasks=True)
+        attempt(lambda: _check_arguments(kind, inputs), None)
         index = len(self.operators)
         self.paths.append(task.at)
         self.operators.append(
@@ -140,52 +156,91 @@ class _Reader:
                 parent=place.parent,
                 role=place.role,
                 type=kind,
-                inputs=inputs,
+                inputs=inputs.given,
                 inherit_context=mode.inherit,
                 accumulate_data=mode.accumulate,
                 accumulation_format=mode.keep,
                 fresh_context=mode.fresh,
-                **settings_of(task, kind, elements, attributes),
+                **settings_of(task, kind, elements, attributes, self._faults),
             )
         )
-        self._children(elements, arguments, kind, _Place(index, Role.STEP, "", place.depth + 1, kind))
+        self._children(elements, inputs, kind, _Place(index, Role.STEP, "", place.depth + 1, kind))
         return name
 
-    def _kind(self, task: Located, place: _Place) -> TaskType:
-        kind = task.node.operator_type
-        if "@type" in {child.type for child in task.node.children}:
-            raise invalid(f"{task.at}/@type", f"{shown(task.attributes()['type'])} is no type of task")
-        if kind is TaskType.UNKNOWN or task.is_template:
-            raise invalid(
-                task.at, "a task within an operator document needs a type and begins with its description"
-            )
+    def _fits(self, task: Located, place: _Place) -> bool:
         if place.depth > MAX_NESTING:
             raise invalid(task.at, f"nests deeper than {MAX_NESTING} tasks")
         if len(self.operators) >= MAX_OPERATORS:
             raise invalid(task.at, f"is one too many: at most {MAX_OPERATORS} tasks")
-        return kind
+        return True
 
     def _children(
         self,
         elements: dict[str, Located],
-        arguments: list[tuple[str, Located]],
+        inputs: Inputs,
         kind: TaskType,
         place: _Place,
     ) -> None:
-        children = [(Role.ARGUMENT, name, task) for name, task in arguments]
+        attempt = self._faults.attempt
+        children = [(Role.ARGUMENT, name, task) for name, task in inputs.arguments]
         if "steps" in elements:
-            steps = elements["steps"].items(TASK)
+            steps = attempt(lambda: elements["steps"].items(TASK), list[Located]())
             children += [(Role.STEP, f"step-{number}", task) for number, task in enumerate(steps, 1)]
         for element, role in (("inner_task", Role.INNER), ("reduction_task", Role.REDUCTION)):
             if element in elements:
-                children.append((role, element.removesuffix("_task"), _only(elements[element])))
+                only = attempt(partial(_only, elements[element]), None)
+                children += [] if only is None else [(role, element.removesuffix("_task"), only)]
         taken: set[str] = set()
         for role, default, task in children:
             child = _Place(place.parent, role, default, place.depth, kind)
             name = self.operator(task, child)
             if name in taken:
-                raise invalid(task.at, f"{shown(name)} is the name of another task beside it")
+                told = f"{shown(name)} is the name of another task beside it; choose one of its own"
+                self._faults.add(invalid(task.at, told))
             taken.add(name)
+
+    def _elements(self, task: Located, kind: TaskType) -> dict[str, Located]:
+        elements: dict[str, Located] = {}
+        allowed = _ELEMENTS.get(kind)
+        for element in task.elements():
+            name = element.node.type
+            if name in elements:
+                self._faults.add(invalid(element.at, "stands twice; leave one of them out"))
+            elif allowed is not None and name not in allowed:
+                self._faults.add(invalid(element.at, f"does not belong to {_a(kind)} task"))
+            else:
+                elements[name] = element
+        self._faults.attempt(lambda: _check_shape(task, kind, elements), None)
+        return elements
+
+    def _attributes(self, task: Located, kind: TaskType, place: _Place) -> dict[str, str]:
+        attributes = task.attributes()
+        allowed = set(_ATTRIBUTES)
+        if kind in (TaskType.ATOMIC, TaskType.UNKNOWN):
+            allowed.add("subtype")
+        if kind in (TaskType.MAP, TaskType.UNKNOWN):
+            allowed.add("on_failure")
+        if place.role is Role.ROOT:
+            allowed |= _OF_A_DOCUMENT
+        for name in attributes:
+            if name not in allowed:
+                told = f"does not belong to {_a(kind)} task here"
+                self._faults.add(invalid(f"{task.at}/@{name}", told))
+        is_subtask = attributes.get("subtype") == "subtask"
+        if is_subtask and place.parent_type is TaskType.REDUCE and place.role is not Role.ARGUMENT:
+            told = "a subtask inherits nothing, so it cannot be the inner or reduction task of a reduce"
+            self._faults.add(invalid(f"{task.at}/@subtype", told))
+        return attributes
+
+
+def _kind(task: Located) -> TaskType:
+    kind = task.node.operator_type
+    if "@type" in {child.type for child in task.node.children}:
+        raise invalid(f"{task.at}/@type", f"{shown(task.attributes()['type'])} is no type of task")
+    if kind is TaskType.UNKNOWN or task.is_template:
+        told = "a task within an operator document needs a type and begins with its description"
+        raise invalid(task.at, told)
+    return kind
 
 
 def _only(element: Located) -> Located:
@@ -195,40 +250,19 @@ def _only(element: Located) -> Located:
     return tasks[0]
 
 
-def _elements(task: Located, kind: TaskType) -> dict[str, Located]:
-    elements = task.parts()
-    allowed = _ELEMENTS[kind]
-    for name, element in elements.items():
-        if name not in allowed:
-            raise invalid(element.at, f"does not belong to {_a(kind)} task")
+def _check_shape(task: Located, kind: TaskType, elements: dict[str, Located]) -> None:
     if kind is TaskType.SEQUENTIAL and "steps" not in elements:
         raise invalid(task.at, "a sequential task needs steps, at least one")
     if kind is TaskType.MAP and len(elements.keys() & {"steps", "inner_task"}) != 1:
         raise invalid(task.at, "a map task needs either steps or an inner_task")
     if kind is TaskType.REDUCE and not {"inner_task", "reduction_task"} <= elements.keys():
         raise invalid(task.at, "a reduce task needs an inner_task and a reduction_task")
-    return elements
 
 
-def _attributes(task: Located, kind: TaskType, place: _Place) -> dict[str, str]:
-    attributes = task.attributes()
-    allowed = set(_ATTRIBUTES)
-    if kind is TaskType.ATOMIC:
-        allowed.add("subtype")
-    if kind is TaskType.MAP:
-        allowed.add("on_failure")
-    if place.role is Role.ROOT:
-        allowed |= _OF_A_DOCUMENT
-    for name in attributes:
-        if name not in allowed:
-            raise invalid(f"{task.at}/@{name}", f"does not belong to {_a(kind)} task here")
-    is_subtask = attributes.get("subtype") == "subtask"
-    if is_subtask and place.parent_type is TaskType.REDUCE and place.role is not Role.ARGUMENT:
-        raise invalid(
-            f"{task.at}/@subtype",
-            "a subtask inherits nothing, so it cannot be the inner or reduction task of a reduce",
-        )
-    return attributes
+def _check_arguments(kind: TaskType, inputs: Inputs) -> None:
+    if inputs.arguments and kind is TaskType.SEQUENTIAL:
+        told = "an input of a sequential task cannot be a task; make it a step"
+        raise invalid(inputs.arguments[0][1].at, told)
 
 
 def _name(task: Located, attributes: dict[str, str], place: _Place) -> str:
@@ -240,59 +274,6 @@ def _name(task: Located, attributes: dict[str, str], place: _Place) -> str:
     if place.role is Role.ARGUMENT and given not in (None, place.name):
         raise invalid(f"{task.at}/@name", f"the task of an input bears its name, {shown(place.name)}")
     return given or place.name
-
-
-def inputs_of(
-    element: Located, *, tasks: bool
-) -> tuple[tuple[OperatorInput, ...], list[tuple[str, Located]]]:
-    """The inputs in an element, and the tasks among them by input name.
-
-    Args:
-        element: `inputs`.
-        tasks: Whether an input may be bound to a variable or a task.
-
-    Raises:
-        DocumentRefused: VALIDATION_ERROR.
-    """
-    found: dict[str, OperatorInput] = {}
-    arguments: list[tuple[str, Located]] = []
-    for item in element.items("input"):
-        attributes = item.attributes()
-        if "name" not in attributes:
-            raise invalid(item.at, "needs a name")
-        name = fields.input_name(attributes.pop("name"), f"{item.at}/@name")
-        if name in found:
-            raise invalid(item.at, f"{shown(name)} is the name of another input")
-        variable = attributes.pop("from", None)
-        inner = list(item.elements())
-        _check_input(item, variable, inner, tasks=tasks)
-        if attributes:
-            raise invalid(f"{item.at}/@{next(iter(attributes))}", "does not belong to an input")
-        found[name] = OperatorInput(name, "" if inner else item.content, variable or "")
-        arguments += [(name, task) for task in inner]
-    return tuple(found.values()), arguments
-
-
-def _check_input(item: Located, variable: str | None, inner: list[Located], *, tasks: bool) -> None:
-    if not tasks and (variable is not None or inner):
-        raise invalid(item.at, "an input of a template holds a text and nothing else")
-    if variable == "":
-        raise invalid(f"{item.at}/@from", "names no variable")
-    if len(inner) > 1 or (inner and inner[0].node.type != TASK):
-        raise invalid(inner[-1].at, "does not belong here; an input holds at most one task")
-    if (variable is not None) + bool(inner) + bool(item.content.strip() if inner else item.content) > 1:
-        raise invalid(item.at, "has more than one source: a text, from, or a task")
-
-
-def _inputs(
-    elements: dict[str, Located], kind: TaskType
-) -> tuple[tuple[OperatorInput, ...], list[tuple[str, Located]]]:
-    if "inputs" not in elements:
-        return (), []
-    inputs, arguments = inputs_of(elements["inputs"], tasks=True)
-    if arguments and kind is TaskType.SEQUENTIAL:
-        raise invalid(arguments[0][1].at, "an input of a sequential task cannot be a task; make it a step")
-    return inputs, arguments
 
 
 def _a(kind: TaskType) -> str:

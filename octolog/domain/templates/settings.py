@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from octolog.domain import json_text
 from octolog.domain.operators import FailurePolicy
 from octolog.domain.tasksystem import AtomicTaskSubtype, TaskType
 from octolog.domain.templates import fields
-from octolog.domain.templates.errors import invalid
+from octolog.domain.templates.errors import Faults, invalid
 from octolog.domain.templates.nodes import Located
 from octolog.domain.values import NO_LIMITS, Limits
 
 
 def settings_of(
-    task: Located, kind: TaskType, elements: dict[str, Located], attributes: dict[str, str]
+    task: Located,
+    kind: TaskType,
+    elements: dict[str, Located],
+    attributes: dict[str, str],
+    faults: Faults,
 ) -> dict[str, Any]:
     """Every field of an operator that is a text or a number, by name.
 
@@ -24,9 +30,10 @@ def settings_of(
         kind: Its type.
         elements: Its elements by name.
         attributes: Its attributes by name.
+        faults: Where what is wrong goes; its field is left out.
 
     Raises:
-        DocumentRefused: VALIDATION_ERROR, with the path of the first that is wrong.
+        DocumentRefused: VALIDATION_ERROR with its path, when no more faults are wanted.
     """
     found: dict[str, Any] = {
         "subtype": AtomicTaskSubtype.NONE,
@@ -35,27 +42,46 @@ def settings_of(
         "instructions": _text(elements, "instructions"),
         "system": _text(elements, "system"),
         "initial_value": _text(elements, "initial_value"),
-        "budget": _budget(elements.get("budget")),
-        "acceptance_criteria": _criteria(elements.get("acceptance_criteria")),
-        "metadata_json": _metadata(task),
     }
+    for name, read in _readers(task, kind, elements, attributes):
+        value = faults.attempt(read, None)
+        if value is not None:
+            found[name] = value
+    return found
+
+
+def _readers(
+    task: Located, kind: TaskType, elements: dict[str, Located], attributes: dict[str, str]
+) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Each field that can be wrong, with how it is read."""
+    yield "budget", lambda: _budget(elements.get("budget"))
+    yield "acceptance_criteria", lambda: _criteria(elements.get("acceptance_criteria"))
+    yield "metadata_json", lambda: _metadata(task)
     if kind is TaskType.ATOMIC:
-        found["subtype"] = fields.subtype(attributes.get("subtype", "standard"), f"{task.at}/@subtype")
+        subtype = attributes.get("subtype", "standard")
+        yield "subtype", lambda: fields.subtype(subtype, f"{task.at}/@subtype")
     if kind is TaskType.MAP:
         policy = attributes.get("on_failure", "collect")
-        fields.one_of(("fail_fast", "collect"))(policy, f"{task.at}/@on_failure")
-        found["on_failure"] = FailurePolicy(policy.upper())
+        yield "on_failure", lambda: _policy(policy, f"{task.at}/@on_failure")
     if "model" in elements:
-        found["model"] = fields.model(elements["model"].content, elements["model"].at)
+        yield "model", partial(_read, fields.model, elements["model"])
     if "output_format" in elements:
-        found["output_type"] = _output_type(elements["output_format"])
+        yield "output_type", partial(_output_type, elements["output_format"])
     for element, name in (("manual_xml", "is_manual_xml"), ("disable_reparsing", "disable_reparsing")):
         if element in elements:
-            found[name] = fields.truth(elements[element].content, elements[element].at)
+            yield name, partial(_read, fields.truth, elements[element])
     for field in fields.ROUTING:
         if field.written in attributes:
-            found[field.name] = field.read(attributes[field.written], f"{task.at}/@{field.written}")
-    return found
+            place = f"{task.at}/@{field.written}"
+            yield field.name, partial(field.read, attributes[field.written], place)
+
+
+def _read(read: Callable[[str, str], Any], element: Located) -> Any:
+    return read(element.content, element.at)
+
+
+def _policy(text: str, at: str) -> FailurePolicy:
+    return FailurePolicy(fields.one_of(("fail_fast", "collect"))(text, at).upper())
 
 
 def _text(elements: dict[str, Located], name: str) -> str:

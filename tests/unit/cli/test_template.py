@@ -48,7 +48,49 @@ def test_every_invalid_document_ends_in_one_line_and_in_json_with_its_place(
         refused = octolog(tmp_path, *arguments)
         assert (refused.exit_code, refused.stdout) == (1, "")
         assert first["type"] in refused.stderr
-        assert refused.stderr.count("\n") == 1
+        assert refused.stderr.count("\n") == len(document["errors"])
+
+
+THREE_FAULTS = """<task type="sequential" priority="0">
+  <description/>
+  <inputs><input name="a"/></inputs>
+  <steps>
+    <task type="atomic"><description/><context_management>
+      <inherit_context>full</inherit_context><fresh_context>enabled</fresh_context>
+    </context_management><model>nobody</model></task>
+  </steps>
+</task>"""
+
+
+def test_all_faults_of_a_document_are_told_in_one_go_each_with_its_place(tmp_path: Path) -> None:
+    result = octolog(tmp_path, "template", "validate", "-", given=THREE_FAULTS)
+    errors, warnings = result.stdout.splitlines()[:3], result.stdout.splitlines()[3:]
+    assert result.exit_code == 1
+    assert [line.split(": ")[:4:3] for line in errors] == [
+        ["error", "/task/@priority"],
+        ["error", "/task/steps/task/context_management/fresh_context"],
+        ["error", "/task/steps/task/model"],
+    ]
+    assert [line.split(": ")[1] for line in errors] == ["1:1", "6:46", "7:26"]
+    assert "write inherit_context none" in errors[1]
+    assert [line for line in warnings if not line.startswith("warning: ")] == []
+    assert len(warnings) == 1
+    assert result.stderr.startswith("octolog: 1:1: VALIDATION_ERROR: /task/@priority")
+    assert result.stderr.endswith("(and 2 more)\n")
+
+
+def test_submitting_a_document_tells_all_faults_too(tmp_path: Path) -> None:
+    plain = octolog(tmp_path, "submit", "-", given=THREE_FAULTS)
+    assert (plain.exit_code, plain.stdout, plain.stderr.count("\n")) == (1, "", 3)
+    contract = json.dumps({"xml": THREE_FAULTS})
+    for given in (THREE_FAULTS, contract):
+        document = json.loads(octolog(tmp_path, "submit", "-", "--json", given=given).stdout)
+        assert document["error"]["field"] == "/task/@priority"
+        assert [(error["line"], error["column"]) for error in document["errors"]] == [
+            (1, 1),
+            (6, 46),
+            (7, 26),
+        ]
 
 
 def test_a_site_names_its_own_models(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from octolog.domain.templates.writing import ast_of
 from schemas.xml import (
     BUILTINS,
     builtin,
+    judge,
     read_ast,
     read_document,
     read_program,
@@ -170,3 +171,15 @@ def test_what_the_task_processor_would_refuse_is_refused_with_its_place_in_the_d
         read_program(f'<task type="atomic">{inside}</task>')
     assert refused.value.error.path == path
     assert reason in refused.value.error.message
+
+
+def test_all_that_the_task_processor_would_refuse_is_told_at_once() -> None:
+    long = "x" * 262_145
+    inside = f'<description/><system>{long}</system><inputs><input name="a">{long}</input></inputs>'
+    step = f'<task type="atomic"><description>{"x" * 10_001}</description></task>'
+    xml = f'<task type="map">{inside}<steps>{step}</steps></task>'
+    assert [error.path for error in judge(xml).errors] == [
+        "/task/system",
+        "/task/inputs/input[1]",
+        "/task/steps/task/description",
+    ]

@@ -174,9 +174,10 @@ def test_comments_and_processing_instructions_say_nothing() -> None:
 
 
 def test_a_refusal_keeps_its_error_when_it_is_pickled() -> None:
-    error = refusal("<task/>")
+    error = refusal("<task><system/></task>")
+    assert error.faults
     again = pickle.loads(pickle.dumps(error))
-    assert (again.error, str(again)) == (error.error, str(error))
+    assert (again.error, again.faults, str(again)) == (error.error, error.faults, str(error))
 
 
 @given(st.one_of(st.binary(max_size=200), st.text(max_size=200)))

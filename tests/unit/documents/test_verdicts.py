@@ -143,3 +143,59 @@ def test_an_answer_in_broken_xml_stays_as_it_is_with_a_warning() -> None:
         assert (found.content, found.tree) == (answer, None)
         assert len(found.warnings) == 1
         assert found.warnings[0].startswith("XML_PARSE_ERROR: ")
+
+
+OF_EVERY_KIND = """<task type="map" priority="11">
+  <description/>
+  <inputs><input name="code"/></inputs>
+  <steps>
+    <task type="atomic" name="one"><description/><system/></task>
+    <task type="sequential" subtype="subtask" name="one"><description/></task>
+    <task type="atomic" name="recovery-1"><description/><model>nobody</model><budget max_tokens="0"/></task>
+  </steps>
+</task>"""
+
+
+def test_what_the_schema_the_rules_and_the_models_have_against_a_document_is_told_in_one_go() -> None:
+    found = judge(OF_EVERY_KIND, KNOWN_MODELS)
+    assert [(fault.line, fault.column, fault.error.path) for fault in found.faults] == [
+        (1, 1, "/task/@priority"),
+        (7, 78, "/task/steps/task[3]/budget/@max_tokens"),
+        (6, 5, "/task/steps/task[2]"),
+        (6, 5, "/task/steps/task[2]/@subtype"),
+        (6, 5, "/task/steps/task[2]"),
+        (7, 5, "/task/steps/task[3]/@name"),
+        (7, 57, "/task/steps/task[3]/model"),
+    ]
+    told = [str(fault) for fault in found.faults]
+    assert "6:5: VALIDATION_ERROR: /task/steps/task[2]: a sequential task needs steps, at least one" in told
+    assert told[-1].startswith(
+        "7:57: VALIDATION_ERROR: /task/steps/task[3]/model: 'nobody' is no known model"
+    )
+    assert [warning for warning in found.warnings if "'code'" in warning], "warnings stand apart"
+    assert not [warning for warning in found.warnings if "VALIDATION" in warning]
+
+
+def test_a_place_is_told_in_characters_and_lines_as_they_stand_in_the_text() -> None:
+    found = judge('<?xml version="1.0"?>\n<!-- é -->\n<task><!-- é --><system/></task>'.encode())
+    assert (found.faults[0].line, found.faults[0].column) == (3, 17)
+
+
+def test_no_more_is_told_of_one_document_than_anybody_reads() -> None:
+    step = '<task type="atomic" name="same" subtype="x" arm="?"><description/><model>nobody</model></task>'
+    document = f'<task type="map"><description/><steps>{step * 5_000}</steps></task>'
+    found = judge(document, KNOWN_MODELS)
+    assert 20 <= len(found.faults) <= 60
+    assert len({error.path for error in found.errors}) > 20
+
+
+def test_what_the_schema_has_told_is_not_told_again() -> None:
+    for document in (
+        "<task><instructions/><model>gpt-4</model><system/></task>",
+        "<task type='atomic'><description/><manual_xml>1</manual_xml></task>",
+        "<task><instructions/><system/></task>",
+        "<job/>",
+        "<task type='map'><description/><steps/></task>",
+        "<task type='script'><description/></task>",
+    ):
+        assert len(judge(document, KNOWN_MODELS).faults) == 1, document

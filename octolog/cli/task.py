@@ -81,7 +81,10 @@ def show(
     *,
     at: Annotated[
         str | None,
-        typer.Option(metavar="OFFSET|TIME", help="As of an offset of the tree's partition, or a time."),
+        typer.Option(
+            metavar="OFFSET|TIME",
+            help="After the fact at an offset of the tree's partition, or before a time.",
+        ),
     ] = None,
 ) -> None:
     """A task's state now; with --at, its whole tree as it was, folded from the log."""

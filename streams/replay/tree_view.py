@@ -42,7 +42,7 @@ class TreeView:
     Attributes:
         tree: Its state.
         partition: Where its facts lie.
-        as_of_offset: Facts of the partition before this offset were looked at.
+        as_of_offset: The partition's last offset that was looked at: the one asked for, where the log has it.
         facts: Its facts up to there, in order.
         head: Hash of the last one.
     """
@@ -120,7 +120,7 @@ def _end(reader: LogReader, partition: int, ends: Positions, at: int | datetime 
 
 
 def _fold(reader: LogReader, codec: Codec, root_id: TaskId, partition: int, end: int) -> TreeView:
-    view = TreeView(absent(root_id), partition, end, [])
+    view = TreeView(absent(root_id), partition, end - 1, [])
     key = root_id.encode()
     place = TASKS, partition
     if end <= 0:

@@ -158,7 +158,7 @@ def test_a_task_can_be_shown_cancelled_and_shown_as_it_was(node: Node) -> None:
     now = node.json("replay", "--task", task_id)
     assert now["status"] == "CANCELLED"
     before = node.json("task", "show", task_id, "--at", str(now["last_offset"] - 1))
-    assert before["status"] == "OPEN"
+    assert (before["status"], before["as_of_offset"]) == ("OPEN", now["last_offset"] - 1)
     waited = node.run("submit", "-", "--wait", "--json", given=json.dumps(no_arm(task_id)))
     assert (waited.code, waited.document["status"], waited.document["error"]) == (1, "cancelled", "enough")
 

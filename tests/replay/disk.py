@@ -46,7 +46,21 @@ class Segment:
             self.parts.append(data[at : batch.ends])
             self.batches.append(batch)
             at = batch.ends
-        self.facts = [number for number, batch in enumerate(self.batches) if not batch.marker]
+        aborted = self._aborted()
+        self.facts = [n for n, batch in enumerate(self.batches) if not batch.marker and n not in aborted]
+
+    def _aborted(self) -> set[int]:
+        """Batches of transactions that were taken back: nothing of them counts."""
+        pending: dict[int, list[int]] = {}
+        found: set[int] = set()
+        for number, batch in enumerate(self.batches):
+            if not batch.marker:
+                pending.setdefault(batch.producer, []).append(number)
+            elif not batch.commits():
+                found.update(pending.pop(batch.producer, ()))
+            else:
+                pending.pop(batch.producer, None)
+        return found
 
     def with_part(self, number: int, part: bytes) -> bytes:
         """The file with another batch at a place."""

@@ -90,6 +90,16 @@ def test_a_tree_is_shown_as_it_was_at_an_offset() -> None:
     assert after.tree.nodes[TaskId("task-1/one")].status is NodeStatus.READY
 
 
+def test_a_tree_as_of_an_offset_has_that_fact_and_says_that_offset() -> None:
+    world = plan_by_an_arm()
+    for record in world.records[TASKS, 0]:
+        said = state_at(_reader(world), world.codec, ROOT, at=record.offset).to_json()
+        assert (said["as_of_offset"], said["last_offset"]) == (record.offset, record.offset)
+    last = world.records[TASKS, 0][-1].offset
+    for at in (None, last + 1_000):  # no state is known behind the end
+        assert state_at(_reader(world), world.codec, ROOT, at=at).to_json()["as_of_offset"] == last
+
+
 def test_a_tree_is_shown_as_it_was_at_a_time() -> None:
     world = retry_until_it_works()
     scheduled = next(fact.fact for fact in world.facts() if type(fact.fact).__name__ == "RetryScheduled")

@@ -10,6 +10,7 @@ from typing import Any, Final
 from octolog.domain.errors import NotFound
 from octolog.domain.ids import TaskId
 from projections.analytics import queries as analytics
+from projections.analytics.sink import AnalyticsProjection
 from projections.duck import Store
 from projections.provenance import queries as provenance
 from projections.provenance.gather import gather
@@ -45,6 +46,13 @@ def _plain(value: Any) -> Any:
     )
 
 
+def _made(store: Store) -> dict[str, Any]:
+    """Which version filled the tables, and why they cannot be gone on with, if so."""
+    rows = store.rows("SELECT version FROM meta.projections WHERE name = ?", [AnalyticsProjection.name])
+    version_found = rows[0]["version"] if rows else None
+    return {"version": version_found, "stale": AnalyticsProjection.made_otherwise(store) or ""}
+
+
 ANSWERS: Final[dict[str, Callable[..., Any]]] = {
     "tables": analytics.relations,
     "task": lambda store, task_id: analytics.task(store, TaskId(task_id)),
@@ -56,5 +64,6 @@ ANSWERS: Final[dict[str, Callable[..., Any]]] = {
     "arms": lambda store: [_plain(arm) for arm in registry.arms(store)],
     "custody": _custody,
     "lineage": _lineage,
+    "made": _made,
     "root_of": lambda store, task_id: analytics.root_of(store, TaskId(task_id)),
 }

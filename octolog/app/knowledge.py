@@ -18,7 +18,7 @@ from octolog.app.knowledge_files import current_file, drop_file, new_file, use_f
 from octolog.app.live_store import LiveAnalytics, LiveStore
 from octolog.app.notary import NotaryThread
 from octolog.app.processes import StateFile, Stop
-from octolog.app.projector import ProjectorState, follow, read_on
+from octolog.app.projector import ProjectorState, covers, follow, read_on
 from octolog.app.query_server import QueryServer
 from octolog.app.rebuild import equal_at_once
 from octolog.app.settings import Settings
@@ -99,7 +99,7 @@ class Knowledge:
         ends = self._connection.reader().ends(self.projection.topics) if self.stale else {}
 
         def look() -> bool:
-            if self.stale and _covers(self.projection.positions(), ends):
+            if self.stale and covers(self.projection.positions(), ends):
                 self._take_over()
             return stop()
 
@@ -177,14 +177,10 @@ class Knowledge:
 
     def _wait_until_as_far(self, positions: Positions) -> None:
         for _ in range(int(_WAIT_S / _PAUSE_S)):
-            if _covers(self.projection.positions(), positions):
+            if covers(self.projection.positions(), positions):
                 return
             threading.Event().wait(_PAUSE_S)
         raise StoreUnavailable(f"the projector is not that far after {_WAIT_S:.0f} s; see `octolog status`")
-
-
-def _covers(reached: Positions, wanted: Positions) -> bool:
-    return all(reached.get(place, 0) >= offset for place, offset in wanted.items())
 
 
 def _give_up(close: Callable[[], None], path: Path) -> None:

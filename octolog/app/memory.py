@@ -1,4 +1,4 @@
-"""Semantic memory put together: where it lies, which model embeds, and who answers."""
+"""Semantic memory put together: where it lies, which model embeds, who answers, and how a new collection takes over."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any, Final, Protocol, TypeVar
 
 from octolog.app.node import status
 from octolog.app.processes import StateFile
-from octolog.app.projector import catch_up, read_on
+from octolog.app.projector import catch_up, covers, read_on
 from octolog.app.settings import Settings
-from octolog.domain.errors import NotFound, StoreUnavailable
+from octolog.domain.errors import NotFound, Refused, StoreUnavailable
 from octolog.domain.memory import EmbeddingModelFixed
-from octolog.ports import DeadLetterSink, LogReader, LogRecord, Positions, Progress
+from octolog.ports import DeadLetterSink, LogReader, Positions, Progress
 from projections.memory import queries
 from projections.memory.conditions import Where
 from projections.memory.embedding import PACKAGED, Embedder, Endpoint, open_embedder
 from projections.memory.point import Point
 from projections.memory.queries import Hit
 from projections.memory.reembed import reembed, samples
-from projections.memory.sink import TOPIC, MemoryProjection, open_collection, spec_of
-from projections.memory.store import COLLECTION, Collections, MemoryStore
+from projections.memory.sink import MemoryProjection, open_collection, spec_of
+from projections.memory.store import COLLECTION, LAYOUT, Collections, MemoryStore
 from schemas.codec import Codec
 
 NAME: Final = "memory"
@@ -70,6 +70,9 @@ class Memories(Protocol):
 class OpenMemory:
     """Semantic memory that this process has open.
 
+    A collection that another version of the fold filled goes on answering, unwritten, while the log is read into a new
+    one beside it (`begin`); once that is as far (`take_over`), it answers.
+
     Args:
         collections: Where it lies.
         settings: Which model is wanted, and where endpoints are.
@@ -90,6 +93,9 @@ class OpenMemory:
         name = settings.embedding_model or (PACKAGED if found is None else found.spec.model)
         self._embedder = self._open_model(name)
         self._store, new = open_collection(collections, spec_of(self._embedder))
+        self._filled = self._store
+        self.stale = made_otherwise(self._store)
+        """Why the collection that answers is not gone on with; empty: it is."""
         if new:
             self._announce(EmbeddingModelFixed(COLLECTION, name, self._embedder.dimension))
 
@@ -99,9 +105,27 @@ class OpenMemory:
         return self._store
 
     @property
+    def filled(self) -> MemoryStore:
+        """The collection that follows the log; another than the one in use while that is stale."""
+        return self._filled
+
+    @property
     def embedder(self) -> Embedder:
         """Its model."""
         return self._embedder
+
+    def begin(self) -> None:
+        """Fill a new collection from the log's beginning, where another version filled the one in use."""
+        with self.writing:
+            if self.stale:
+                self._filled = self._collections.create(self._store.spec, MemoryProjection.version)
+
+    def take_over(self, ends: Positions) -> bool:
+        """Let the new collection answer once it is filled up to `ends`; True when it does, or there is none."""
+        with self.writing:
+            if self.stale and covers(self._filled.positions(), ends):
+                self._use(self._filled, self._embedder)
+            return not self.stale
 
     def search(self, text: str, top_k: int, where: Where) -> list[dict[str, Any]]:
         """The memories that fit a text best, best first."""
@@ -123,6 +147,9 @@ class OpenMemory:
             progress: Told of points done.
             catch_up: Feeds a collection up to the log's end. None: nobody writes meanwhile.
         """
+        self._require_idle()
+        if self.stale:
+            raise Refused(f"the memories are to be filled anew first, {self.stale}: start the node")
         old, before = self._embedder, self._store.spec
         new = self._open_model(asked.model)
         texts: Sequence[str] = asked.queries or samples(self._store, asked.sample)
@@ -134,8 +161,7 @@ class OpenMemory:
         with self.writing:
             if catch_up is not None:
                 catch_up(store, new)  # what came since; now nobody writes
-            self._collections.use(store)
-            self._store, self._embedder = store, new
+            self._use(store, new)
         overlap = drift.overlap_at_10
         self._announce(EmbeddingModelFixed(COLLECTION, new.model, new.dimension, before.model, overlap))
         return {
@@ -158,33 +184,50 @@ class OpenMemory:
             progress: Told of records read.
 
         Raises:
-            Refused: When they differ; nothing was changed.
+            Refused: When they differ, or are being filled anew already; nothing was changed.
         """
-        live, model = self._store, self._embedder
-        made = self._collections.create(live.spec)
+        self._require_idle()
+        live, model, verified = self._store, self._embedder, not self.stale
+        made = self._collections.create(live.spec, MemoryProjection.version)
         try:
             built = MemoryProjection(made, model, codec)
             read = catch_up(built, reader, progress)
             with self.writing:
-                catch_up(MemoryProjection(live, model, codec, dead_letters), reader)
-                read += read_on(built, reader, live.positions())
-                count = queries.require_equal(live, made)
-                self._collections.use(made)
-                self._store = made
+                if verified:
+                    catch_up(MemoryProjection(live, model, codec, dead_letters), reader)
+                    read += read_on(built, reader, live.positions())
+                    count = queries.require_equal(live, made)
+                else:  # of another version: nothing to compare with
+                    read += catch_up(built, reader)
+                    count = made.count()
+                self._use(made, model)
         except BaseException:
             if self._store is not made:
                 self._collections.discard(made)
             raise
-        return {"records": read, "memories": count, "verified": True}
+        return {"records": read, "memories": count, "verified": verified}
 
     def close(self) -> None:
         """Release the store."""
+        if self._filled is not self._store:
+            self._collections.discard(self._filled)
         self._collections.close()
+
+    def _use(self, store: MemoryStore, embedder: Embedder) -> None:
+        self._collections.use(store)
+        self._store = self._filled = store
+        self._embedder, self.stale = embedder, ""
+
+    def _require_idle(self) -> None:
+        if self._filled is not self._store:
+            raise Refused(f"the memories are being filled anew already, {self.stale}")
 
     def _ask(self, question: Callable[[MemoryStore, Embedder], T]) -> T:
         """An answer from the collection in use; once more when that was replaced while it was asked."""
         while True:
             store = self._store
+            if store.layout != LAYOUT:
+                raise StoreUnavailable(f"the memories wait to be filled anew by the node, {self.stale}")
             try:
                 return question(store, self._embedder)
             except StoreUnavailable:
@@ -197,43 +240,6 @@ class OpenMemory:
         url = self._settings.llm_base_url
         endpoint = None if url is None else Endpoint(url, key.get_secret_value() if key else "")
         return open_embedder(name, endpoint)
-
-
-class LiveProjection:
-    """The `Projection` that writes into whichever collection is in use.
-
-    Args:
-        memory: Where.
-        codec: Reads records.
-        dead_letters: Told of every record that cannot be stored.
-    """
-
-    name: str = NAME
-    version: int = MemoryProjection.version
-    topics: tuple[str, ...] = (TOPIC,)
-
-    def __init__(self, memory: OpenMemory, codec: Codec, dead_letters: Any) -> None:
-        self._memory, self._codec, self._dead_letters = memory, codec, dead_letters
-
-    def positions(self) -> Positions:
-        """The next offset to read per partition."""
-        return self._memory.store.positions()
-
-    def apply(self, records: Sequence[LogRecord], after: Positions) -> None:
-        """Store what the records say, then `after`."""
-        with self._memory.writing:
-            inner = MemoryProjection(
-                self._memory.store, self._memory.embedder, self._codec, self._dead_letters
-            )
-            inner.apply(records, after)
-
-    def reset(self) -> None:
-        """Drop every memory, positions too."""
-        with self._memory.writing:
-            self._memory.store.clear()
-
-    def close(self) -> None:
-        """Nothing: the memory is closed by who opened it."""
 
 
 def open_collections(settings: Settings) -> Collections:
@@ -291,6 +297,14 @@ def service_url(settings: Settings) -> str | None:
             )
         time.sleep(_PAUSE_S)
     return None
+
+
+def made_otherwise(store: MemoryStore) -> str:
+    """Why a collection cannot be gone on with as it is; empty when it can."""
+    if store.layout != LAYOUT:
+        return f"its layout is {store.layout}, now {LAYOUT}"
+    wanted = MemoryProjection.version
+    return "" if store.version == wanted else f"its version is {store.version}, now {wanted}"
 
 
 def _hit(rank: int, hit: Hit) -> dict[str, Any]:

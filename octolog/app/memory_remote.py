@@ -56,9 +56,9 @@ class RemoteMemories:
         said = self._ask("POST", "/reembed", TypeAdapter(Reembedding).dump_python(asked, mode="json"))
         return self._ended(said, progress)
 
-    def rebuild(self, progress: Progress) -> dict[str, Any]:
-        """Build the memories anew, in the node, and wait until those are in use."""
-        return self._ended(self._ask("POST", "/rebuild", {}), progress)
+    def rebuild(self, progress: Progress, projection: str = "memory") -> dict[str, Any]:
+        """Build memories or episodes anew, in the node, and wait until what was built is in use."""
+        return self._ended(self._ask("POST", "/rebuild", {"projection": projection}), progress)
 
     def _ended(self, said: dict[str, Any], progress: Progress) -> dict[str, Any]:
         while said["state"] == "running":
@@ -88,7 +88,7 @@ class RemoteMemories:
         return found
 
     def positions(self) -> dict[str, Any]:
-        """How far memory and episodes have read."""
+        """How far memory and episodes have read, which versions filled them, and the job that runs."""
         found: dict[str, Any] = self._ask("GET", "/positions", None)
         return found
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any, Final
 
-from aiohttp import web
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from octolog.app.connection import Connection
-from octolog.app.episodes import open_episodes
-from octolog.app.loopback import LoopbackServer
-from octolog.app.memory import NAME, LiveProjection, OpenMemory, Reembedding, open_collections
+from octolog.app.episodes import NAME as EPISODIC
+from octolog.app.episodes import OpenEpisodes, open_stores
+from octolog.app.live_memory import LiveMemory
+from octolog.app.memory import NAME, OpenMemory, Reembedding, open_collections
+from octolog.app.memory_http import known, memory_server
 from octolog.app.memory_remote import WHERE
 from octolog.app.processes import StateFile, Stop
 from octolog.app.projector import ProjectorState, catch_up, follow
@@ -24,11 +24,10 @@ from octolog.app.settings import Settings
 from octolog.domain.errors import OctologError, Refused
 from octolog.domain.ids import ArmId
 from octolog.domain.memory import EmbeddingModelFixed, EpisodeReadDenied
-from octolog.ports import Progress, Publisher
+from octolog.ports import Positions, Progress, Publisher
 from projections.episodes.document import to_text
 from projections.episodes.sink import TOPIC as EPISODES
-from projections.episodes.sink import EpisodeProjection
-from projections.episodes.store import EpisodeStore, read_own
+from projections.episodes.store import StoreReplaced
 from projections.memory.embedding import Embedder
 from projections.memory.sink import TOPIC, MemoryProjection
 from projections.memory.store import MemoryStore
@@ -94,24 +93,32 @@ class MemoryService:
         self.memory = OpenMemory(
             open_collections(settings), settings, AnnouncedModels(self._publisher, codec)
         )
-        self.episodes: EpisodeStore = open_episodes(settings)
+        self.episodes = OpenEpisodes(open_stores(settings), codec, self._letters)
         self._denials = LoggedDenials(self._publisher, codec)
         self.progress, self.episode_progress = ProjectorState(), ProjectorState()
         self._job: dict[str, Any] = {"state": "none"}
         self._job_lock = threading.Lock()
-        self._server = _server(self)
+        self._server = memory_server(self)
 
     def start(self) -> str:
         """Listen; returns the URL."""
         return self._server.start()
 
     def follow(self, stop: Callable[[], bool]) -> None:
-        """Follow both topics until `stop()`."""
+        """Follow both topics until `stop()`; what another version filled is filled anew beside."""
         failed: list[OctologError] = []
+        self.memory.begin()
+        ends = self._connection.reader().ends([TOPIC]) if self.memory.stale else {}
         beside = threading.Thread(target=self._follow_episodes, args=(stop, failed), daemon=True)
         beside.start()
-        live = LiveProjection(self.memory, self._connection.codec(), self._letters)
-        follow(live, self._connection.reader(), self.progress, lambda: stop() or bool(failed))
+        live = LiveMemory(self.memory, self._connection.codec(), self._letters)
+
+        def look() -> bool:
+            if self.memory.stale:
+                self.memory.take_over(ends)
+            return stop() or bool(failed)
+
+        follow(live, self._connection.reader(), self.progress, look)
         beside.join(_JOIN_S)
         if failed:
             raise failed[0]
@@ -138,17 +145,18 @@ class MemoryService:
         given = asked.get("as_of_ms")
         as_of_ms = time.time_ns() // 1_000_000 if given is None else int(given)
         owner, asked_by = ArmId(str(asked["arm_id"])), str(asked["asked_by"])
-        found = read_own(self.episodes, self._denials, owner, asked_by, as_of_ms, int(asked["limit"]))
+        found = self.episodes.read_own(self._denials, owner, asked_by, as_of_ms, int(asked["limit"]))
         return [json.loads(to_text(episode)) for episode in found]
 
     def start_reembedding(self, asked: Any) -> Any:
         """Start it; one at a time. Ask `job` how it is."""
         wanted = TypeAdapter(Reembedding).validate_python(asked)
-        return self._begin(lambda progress: self.memory.reembed(wanted, progress, self._catch_up))
+        return self._begin(NAME, lambda progress: self.memory.reembed(wanted, progress, self._catch_up))
 
-    def start_rebuild(self, _asked: Any) -> Any:
-        """Start building the memories anew; one job at a time. Ask `job` how it is."""
-        return self._begin(self._rebuild)
+    def start_rebuild(self, asked: Any) -> Any:
+        """Start building one of the two anew; one job at a time. Ask `job` how it is."""
+        name = str(asked.get("projection", NAME))
+        return self._begin(name, {NAME: self._rebuild_memory, EPISODIC: self._rebuild_episodes}[name])
 
     def job(self, _asked: Any) -> Any:
         """How it is."""
@@ -160,84 +168,74 @@ class MemoryService:
         return {
             "positions": {f"{topic}/{partition}": at for (topic, partition), at in sorted(places.items())},
             "caught_up": self.progress.caught_up and self.episode_progress.caught_up,
+            "made": {
+                NAME: _made(self.memory.store.version, self.memory.stale, self.memory.store.positions()),
+                EPISODIC: _made(self.episodes.store.version, self.episodes.stale, self.episodes.reached()),
+            },
+            "job": self._job,
         }
 
-    def _begin(self, work: Callable[[Progress], dict[str, Any]]) -> Any:
+    def _begin(self, name: str, work: Callable[[Progress], dict[str, Any]]) -> Any:
         with self._job_lock:
             if self._job["state"] == "running":
-                raise Refused("the memories are being embedded or built anew already")
-            self._job = {"state": "running", "done": 0, "total": 0}
-        threading.Thread(target=self._run, args=(work,), name="anew", daemon=True).start()
+                raise Refused(f"{self._job['projection']} is being embedded or built anew already")
+            self._job = {"projection": name, "state": "running", "done": 0, "total": 0}
+        threading.Thread(target=self._run, args=(name, work), name="anew", daemon=True).start()
         return self._job
 
-    def _rebuild(self, progress: Progress) -> dict[str, Any]:
+    def _rebuild_memory(self, progress: Progress) -> dict[str, Any]:
         with closing(self._connection.reader()) as reader:
             return self.memory.rebuild(reader, self._connection.codec(), self._letters, progress)
 
-    def _run(self, work: Callable[[Progress], dict[str, Any]]) -> None:
+    def _rebuild_episodes(self, progress: Progress) -> dict[str, Any]:
+        with closing(self._connection.reader()) as reader:
+            return self.episodes.rebuild(reader, progress)
+
+    def _run(self, name: str, work: Callable[[Progress], dict[str, Any]]) -> None:
         def progress(done: int, total: int) -> None:
-            self._job = {"state": "running", "done": done, "total": total}
+            self._job = {"projection": name, "state": "running", "done": done, "total": total}
 
         try:
-            result = work(progress)
-            self._job = {"state": "done", "result": result}
+            ended = {"state": "done", "result": work(progress)}
         except OctologError as error:
-            self._job = {"state": "failed", "error": _known(type(error)), "message": str(error)}
+            ended = {"state": "failed", "error": known(type(error)), "message": str(error)}
+        self._job = {"projection": name, **ended}
 
     def _catch_up(self, store: MemoryStore, embedder: Embedder) -> None:
         with closing(self._connection.reader()) as reader:
             catch_up(MemoryProjection(store, embedder, self._connection.codec()), reader)
 
     def _follow_episodes(self, stop: Callable[[], bool], failed: list[OctologError]) -> None:
-        projection = EpisodeProjection(self.episodes, self._connection.codec(), self._letters)
+        episodes = self.episodes
+        ends: Positions = {}
+
+        def look() -> bool:
+            if episodes.stale:
+                episodes.take_over(ends)
+            return stop()
+
         try:
-            follow(projection, self._connection.reader(), self.episode_progress, stop)
+            episodes.begin()
+            ends = self._connection.reader().ends(episodes.topics) if episodes.stale else {}
+            while not stop():
+                try:
+                    follow(episodes, self._connection.reader(), self.episode_progress, look)
+                except StoreReplaced:  # another process rebuilt them, on a Redis that both have
+                    episodes.reopen()
         except OctologError as error:
             failed.append(error)
 
 
-def _server(service: MemoryService) -> LoopbackServer:
-    """Every answer is JSON."""
-    routes = [
-        web.post("/search", _handler(service.search)),
-        web.post("/show", _handler(service.show)),
-        web.post("/episodes", _handler(service.read_episodes)),
-        web.post("/reembed", _handler(service.start_reembedding)),
-        web.post("/rebuild", _handler(service.start_rebuild)),
-        web.get("/job", _handler(service.job)),
-        web.get("/positions", _handler(service.positions)),
-    ]
-    return LoopbackServer("memory", routes, max_bytes=10_000_000)
-
-
-def _handler(answer: Callable[[Any], Any]) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def handle(request: web.Request) -> web.Response:
-        try:
-            asked = await _asked(request) if request.method == "POST" else None
-            return web.json_response(await asyncio.to_thread(answer, asked))
-        except OctologError as error:
-            kind, message = _known(type(error)), str(error)
-        except (ValidationError, ValueError, KeyError, TypeError) as error:
-            kind, message = "Refused", f"no such question: {' '.join(str(error).split())[:200]}"
-        return web.json_response({"error": kind, "message": message}, status=400)
-
-    return handle
-
-
-async def _asked(request: web.Request) -> Any:
-    if request.content_type != "application/json":  # what a page in somebody's browser cannot send unasked
-        raise Refused("send application/json")
-    return await request.json()
-
-
-def _known(kind: type[OctologError]) -> str:
-    """The name of an error, or of the nearest above it that every client knows."""
-    return next(one.__name__ for one in kind.__mro__ if one.__module__ == OctologError.__module__)
+def _made(version: int, stale: str, positions: Positions) -> dict[str, Any]:
+    places = [[topic, partition, at] for (topic, partition), at in positions.items()]
+    return {"version": version, "stale": stale, "positions": places}
 
 
 def _report(state: StateFile, url: str, service: MemoryService, stop: Stop) -> None:
     while not stop.asked:
         behind = "caught up" if service.progress.caught_up else "catching up"
         detail = f"{service.progress.records} records, {service.memory.store.spec.model}, {behind}"
+        if why := service.memory.stale or service.episodes.stale:
+            detail = f"filling anew, {why}; {detail}"
         state.write(state="ready", kind=NAME, url=url, detail=detail)
         time.sleep(_REPORT_S)

@@ -76,6 +76,11 @@ def read_on(projection: Projection, reader: LogReader, until: Positions) -> int:
     return read
 
 
+def covers(reached: Positions, wanted: Positions) -> bool:
+    """True when nothing up to `wanted` is missing."""
+    return all(reached.get(place, 0) >= offset for place, offset in wanted.items())
+
+
 def after(batch: Iterable[LogRecord]) -> Positions:
     """The positions after a batch."""
     return {(record.topic, record.partition): record.offset + 1 for record in batch}

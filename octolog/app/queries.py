@@ -118,6 +118,11 @@ class Queries:
         """The tree a task belongs to."""
         return str(self._source.call("root_of", {"task_id": task_id}))
 
+    def made(self) -> dict[str, Any]:
+        """The version that filled the tables, and as `stale` why they cannot be gone on with; empty: they can."""
+        found: dict[str, Any] = self._source.call("made", {})
+        return found
+
     def positions(self) -> Positions:
         """How far the projections have read."""
         return self._source.positions()

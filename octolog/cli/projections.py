@@ -14,9 +14,10 @@ from octolog.domain.errors import NotFound, Refused
 from octolog.ports import Progress
 
 if TYPE_CHECKING:
+    from octolog.app.projection_states import ProjectionState
     from octolog.app.settings import Settings
 
-NAMES = ("analytics", "memory")
+NAMES = ("analytics", "memory", "episodes")
 """What can be built anew. Registry and provenance are views of the same store, and are built with it."""
 
 
@@ -29,27 +30,30 @@ def add_to(app: typer.Typer) -> None:
 
 
 def list_projections(call: Call) -> None:
-    """How far the projections have read, by topic and partition."""
-    from octolog.app.connection import Connection
-    from octolog.app.queries import open_queries
-    from projections.tables import FOLLOWED
+    """The projections: version, how far they have read, offsets behind the log, and whether one is being built anew."""
+    from octolog.app.projection_states import projection_states
 
-    settings = call.settings()
-    with open_queries(settings) as queries:
-        reached = queries.positions()
-    with Connection(settings) as connection:
-        ends = connection.reader().ends(FOLLOWED)
-    rows = [
-        {
-            "projection": NAMES[0],
-            "topic": topic,
-            "partition": partition,
-            "next_offset": reached.get((topic, partition), 0),
-            "end_offset": end,
-        }
-        for (topic, partition), end in sorted(ends.items())
-    ]
-    call.show({"projections": rows}, lambda: table(rows))
+    states = projection_states(call.settings())
+    call.show(
+        {"projections": [state.document() for state in states]},
+        lambda: table([_row(state) for state in states]),
+    )
+
+
+def _row(state: ProjectionState) -> dict[str, Any]:
+    rebuild = state.rebuild
+    told = "" if rebuild is None else f"rebuilding, {rebuild['why']}"
+    if rebuild is not None and rebuild.get("total"):
+        told = f"{told}: {rebuild['done']} of {rebuild['total']}"
+    return {
+        "projection": state.name,
+        "version": state.version,
+        "filled_by": state.filled_by,
+        "read": sum(state.reached.values()),
+        "end": sum(state.ends.values()),
+        "lag": state.lag,
+        "rebuild": told or state.stale,
+    }
 
 
 def rebuild(
@@ -66,10 +70,12 @@ def rebuild(
     """Build a projection anew from offset 0 beside the live one, verify it, and put it in the other's place."""
     if name not in NAMES:
         raise NotFound(f"no projection {name[:60]}; there is {', '.join(NAMES)}")
+    from octolog.app.projection_states import told
+
     settings = call.settings()
     begun_s = time.monotonic()
-    with progress() as stage:
-        document = _REBUILDS[name](settings, processes, partial(stage, "rebuilding"))
+    with progress() as stage, told(settings, name, partial(stage, "rebuilding")) as both:
+        document = _REBUILDS[name](settings, processes, both)
     document = {"projection": name, **document, "seconds": round(time.monotonic() - begun_s, 3)}
     verified = "found equal" if document["verified"] else "nothing to compare it with"
     call.show(document, lambda: f"{name} rebuilt from {document['records']} records, {verified}")
@@ -92,9 +98,24 @@ def _rebuild_analytics(settings: Settings, processes: int, stage: Progress) -> d
 def _rebuild_memory(settings: Settings, processes: int, stage: Progress) -> dict[str, Any]:
     from octolog.app.memory_rebuild import rebuild_memory
 
-    if processes > 1:
-        raise Refused("memories are built anew by the process that has them; leave --partitions out")
+    _require_one(processes)
     return rebuild_memory(settings, stage)
 
 
-_REBUILDS: Final = {"analytics": _rebuild_analytics, "memory": _rebuild_memory}
+def _rebuild_episodes(settings: Settings, processes: int, stage: Progress) -> dict[str, Any]:
+    from octolog.app.memory_rebuild import rebuild_episodes
+
+    _require_one(processes)
+    return rebuild_episodes(settings, stage)
+
+
+def _require_one(processes: int) -> None:
+    if processes > 1:
+        raise Refused("these are built anew by the process that has them; leave --partitions out")
+
+
+_REBUILDS: Final = {
+    "analytics": _rebuild_analytics,
+    "memory": _rebuild_memory,
+    "episodes": _rebuild_episodes,
+}

@@ -8,7 +8,7 @@ from typing import Final
 from octolog.domain.errors import ContractError, InvalidContract, UndecodableRecord
 from octolog.domain.memory import EpisodeReadDenied, EpisodicMemory, check_episode
 from octolog.ports import DeadLetterSink, LogRecord, Positions
-from projections.episodes.store import Episode, EpisodeStore
+from projections.episodes.store import FOLD, Episode, EpisodeStore
 from schemas.codec import Codec
 
 TOPIC: Final = "octolog.episodes"
@@ -21,6 +21,10 @@ _DROP_EVERY_MS: Final = 3_600_000
 class EpisodeProjection:
     """The `Projection` behind episodic memory.
 
+    What the store holds at some positions is the same however the records came in batches, and after any restart: what
+    has expired is dropped where a record begins a new hour of the log's time, before that record, and what had expired
+    by then is not stored any more.
+
     Args:
         store: Where the episodes are.
         codec: Reads records.
@@ -29,7 +33,7 @@ class EpisodeProjection:
     """
 
     name: str = "episodes"
-    version: int = 1
+    version: int = FOLD
     topics: tuple[str, ...] = (TOPIC,)
 
     def __init__(
@@ -40,34 +44,45 @@ class EpisodeProjection:
         *,
         history_ms: int = HISTORY_MS,
     ) -> None:
-        self._store, self._codec, self._dead_letters = store, codec, dead_letters
+        self.store, self._codec, self._dead_letters = store, codec, dead_letters
         self._history_ms = history_ms
-        self._latest_ms = 0
 
     def positions(self) -> Positions:
         """The next offset to read per partition; empty for a new store."""
-        return self._store.positions()
+        return self.store.positions()
 
     def apply(self, records: Sequence[LogRecord], after: Positions) -> None:
-        """Store what the records say, and `after`, in one transaction; see `Projection.apply`."""
-        known = self._store.positions()
-        new = [
-            record for record in records if record.offset >= known.get((record.topic, record.partition), 0)
-        ]
-        episodes = [episode for record in new if (episode := self._read(record)) is not None]
-        ahead = {place: offset for place, offset in after.items() if offset > known.get(place, 0)}
-        if episodes or ahead:
-            self._store.put(episodes, ahead)
-        self._drop_old(new)
+        """Store what the records say, and `after`; see `Projection.apply`."""
+        known = self.store.positions()
+        kept_ms = self.store.kept_since_ms()
+        waiting: list[Episode] = []
+        reached: Positions = {}
+        for record in records:
+            place = record.topic, record.partition
+            if record.offset < known.get(place, 0):
+                continue
+            horizon_ms = self._horizon_ms(record)
+            if horizon_ms > kept_ms:
+                self._put(waiting, reached)
+                waiting, reached, kept_ms = [], {}, horizon_ms
+                self.store.drop_expired(horizon_ms)
+            episode = self._read(record)
+            if episode is not None and episode.expires_ms > kept_ms:
+                waiting.append(episode)
+            reached[place] = record.offset + 1
+        self._put(waiting, {place: at for place, at in after.items() if at > known.get(place, 0)})
 
     def reset(self) -> None:
         """Drop every episode, positions too."""
-        self._store.clear()
-        self._latest_ms = 0
+        self.store.clear()
+
+    def report_to(self, dead_letters: DeadLetterSink | None) -> None:
+        """Tell of what cannot be stored from now on: a store that was built beside is the one in use."""
+        self._dead_letters = dead_letters
 
     def close(self) -> None:
         """Release the store."""
-        self._store.close()
+        self.store.close()
 
     def _read(self, record: LogRecord) -> Episode | None:
         try:
@@ -87,9 +102,10 @@ class EpisodeProjection:
                 self._dead_letters.refuse(record, str(error), type(error).__name__)
             return None
 
-    def _drop_old(self, records: Sequence[LogRecord]) -> None:
-        latest_ms = max((record.timestamp_ms for record in records), default=0)
-        if latest_ms - self._latest_ms >= _DROP_EVERY_MS:
-            self._latest_ms = latest_ms
-            if latest_ms > self._history_ms:
-                self._store.drop_expired(latest_ms - self._history_ms)
+    def _put(self, episodes: Sequence[Episode], positions: Positions) -> None:
+        if episodes or positions:
+            self.store.put(episodes, positions)
+
+    def _horizon_ms(self, record: LogRecord) -> int:
+        """Before when nothing can be asked any more once this record is there."""
+        return record.timestamp_ms // _DROP_EVERY_MS * _DROP_EVERY_MS - self._history_ms

@@ -21,6 +21,7 @@ from projections.memory.point import OPEN, Point, from_payload
 from projections.memory.store import (
     DENSE,
     FLOAT_FIELDS,
+    FOLD,
     INTEGER_FIELDS,
     KEYWORD_FIELDS,
     META_ID,
@@ -92,10 +93,10 @@ class EdgeCollections:
             self._open = None if named is None else EdgeStore.load(self._folder / named)
         return self._open
 
-    def create(self, spec: Spec) -> MemoryStore:
+    def create(self, spec: Spec, version: int = FOLD) -> MemoryStore:
         """A new collection, empty, not in use yet."""
         self._sweep()
-        return EdgeStore.create(self._folder / f"collection-{uuid4().hex[:12]}", spec)
+        return EdgeStore.create(self._folder / f"collection-{uuid4().hex[:12]}", spec, version)
 
     def use(self, made: MemoryStore) -> None:
         """Make a collection the one in use, at once; the one before it is closed and deleted."""
@@ -142,16 +143,18 @@ class EdgeStore:
 
     Attributes:
         spec: What it is made for.
+        version: The fold that fills it.
+        layout: How its points are laid out.
         folder: Where it lies.
     """
 
     def __init__(self, shard: edge.EdgeShard, folder: Path, meta: Meta) -> None:
         self._shard, self.folder, self._meta = shard, folder, meta
         self._unindexed = 0
-        self.spec = meta.spec
+        self.spec, self.version, self.layout = meta.spec, meta.version, meta.layout
 
     @classmethod
-    def create(cls, folder: Path, spec: Spec) -> EdgeStore:
+    def create(cls, folder: Path, spec: Spec, version: int = FOLD) -> EdgeStore:
         """A new shard."""
         shard = _ours(edge.EdgeShard.create)(str(folder), _config(spec))
         fields = [(name, edge.PayloadSchemaType.Keyword) for name in KEYWORD_FIELDS]
@@ -159,7 +162,7 @@ class EdgeStore:
         fields += [(name, edge.PayloadSchemaType.Float) for name in FLOAT_FIELDS]
         for name, kind in fields:
             _ours(shard.update)(edge.UpdateOperation.create_field_index(name, kind))
-        store = cls(shard, folder, Meta(spec))
+        store = cls(shard, folder, Meta(spec, version=version))
         store.move({})
         return store
 
@@ -263,7 +266,7 @@ class EdgeStore:
     def clear(self) -> None:
         """Delete every point and position."""
         _ours(self._shard.update)(edge.UpdateOperation.delete_points_by_filter(_everything()))
-        self._meta = Meta(self.spec)
+        self._meta = self._meta.emptied()
         self.move({})
 
     def settle(self) -> None:

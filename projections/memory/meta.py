@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from octolog.domain.errors import StoreUnavailable
 from octolog.ports import Positions
-from projections.memory.store import LAYOUT, Spec
+from projections.memory.store import FOLD, LAYOUT, Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,30 +18,28 @@ class Meta:
         spec: What it is made for.
         positions: The next offset to read per partition.
         layout: How its points are laid out.
+        version: The fold that fills it.
     """
 
     spec: Spec
     positions: Positions = field(default_factory=dict)
     layout: int = LAYOUT
+    version: int = FOLD
 
     @classmethod
     def of(cls, payload: Mapping[str, Any]) -> Meta:
-        """What `payload()` was made of.
-
-        Raises:
-            StoreUnavailable: When it is of another layout.
-        """
-        if payload.get("layout") != LAYOUT:
-            raise StoreUnavailable(
-                f"the memories are laid out as version {payload.get('layout')}, this is {LAYOUT};"
-                " delete the collection, it is rebuilt from the log"
-            )
+        """What `payload()` was made of; one of before there were versions is of the first."""
         positions = {(topic, partition): offset for topic, partition, offset in payload["positions"]}
-        return cls(Spec(payload["model"], payload["dimension"]), positions)
+        spec = Spec(payload["model"], payload["dimension"])
+        return cls(spec, positions, int(payload.get("layout", 1)), int(payload.get("version", 1)))
 
     def moved(self, positions: Positions) -> Meta:
         """The same with these positions for their partitions."""
         return replace(self, positions={**self.positions, **positions})
+
+    def emptied(self) -> Meta:
+        """The same of a collection without points."""
+        return replace(self, positions={})
 
     def payload(self) -> dict[str, Any]:
         """As plain values; none of its fields is one that a search is limited to."""
@@ -52,4 +49,5 @@ class Meta:
             "dimension": self.spec.dimension,
             "positions": rows,
             "layout": self.layout,
+            "version": self.version,
         }

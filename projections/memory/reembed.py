@@ -108,7 +108,7 @@ def reembed(
         raise Refused("there are no memories yet; set OCTOLOG_EMBEDDING_MODEL before the first")
     if source.spec == spec_of(new):
         raise Refused(f"the memories have vectors of {new.model} already")
-    target = collections.create(spec_of(new))
+    target = collections.create(spec_of(new), source.version)
     try:
         count = copy(source, target, new, progress)
         found = drift(source, old, target, new, queries)

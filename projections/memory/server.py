@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, ParamSpec, TypeVar
 from uuid import uuid4
@@ -17,6 +18,7 @@ from projections.memory.store import (
     COLLECTION,
     DENSE,
     FLOAT_FIELDS,
+    FOLD,
     INTEGER_FIELDS,
     KEYWORD_FIELDS,
     META_ID,
@@ -68,9 +70,10 @@ class ServerCollections:
             self._open = None if named is None else ServerStore.load(self._client, named)
         return self._open
 
-    def create(self, spec: Spec) -> MemoryStore:
-        """A new collection, empty, not in use yet."""
-        return ServerStore.create(self._client, f"{self._alias}-{uuid4().hex[:12]}", spec)
+    def create(self, spec: Spec, version: int = FOLD) -> MemoryStore:
+        """A new collection, empty, not in use yet; what an earlier attempt left behind is gone."""
+        self._sweep()
+        return ServerStore.create(self._client, f"{self._alias}-{uuid4().hex[:12]}", spec, version)
 
     def use(self, made: MemoryStore) -> None:
         """Make a collection the one in use, at once; the one before it is deleted."""
@@ -95,6 +98,13 @@ class ServerCollections:
         """Close the connection."""
         self._client.close()
 
+    def _sweep(self) -> None:
+        """Delete what was made and never came into use."""
+        kept, ours = self._named(), re.compile(rf"{re.escape(self._alias)}-[0-9a-f]{{12}}")
+        for found in _ours(self._client.get_collections)().collections:
+            if found.name != kept and ours.fullmatch(found.name):
+                _ours(self._client.delete_collection)(found.name)
+
     def _named(self) -> str | None:
         for alias in _ours(self._client.get_aliases)().aliases:
             if alias.alias_name == self._alias:
@@ -107,15 +117,17 @@ class ServerStore:
 
     Attributes:
         spec: What it is made for.
+        version: The fold that fills it.
+        layout: How its points are laid out.
         name: Its name there.
     """
 
     def __init__(self, client: QdrantClient, name: str, meta: Meta) -> None:
         self._client, self.name, self._meta = client, name, meta
-        self.spec = meta.spec
+        self.spec, self.version, self.layout = meta.spec, meta.version, meta.layout
 
     @classmethod
-    def create(cls, client: QdrantClient, name: str, spec: Spec) -> ServerStore:
+    def create(cls, client: QdrantClient, name: str, spec: Spec, version: int = FOLD) -> ServerStore:
         """A new collection."""
         _ours(client.create_collection)(
             name,
@@ -128,7 +140,7 @@ class ServerStore:
         if not _is_local(client):  # it keeps no indexes, and says so in a warning
             for field, kind in fields:
                 _ours(client.create_payload_index)(name, field, field_schema=kind, wait=True)
-        store = cls(client, name, Meta(spec))
+        store = cls(client, name, Meta(spec, version=version))
         store.move({})
         return store
 
@@ -218,7 +230,7 @@ class ServerStore:
     def clear(self) -> None:
         """Delete every point and position."""
         _ours(self._client.delete)(self.name, models.FilterSelector(filter=_everything()), wait=True)
-        self._meta = Meta(self.spec)
+        self._meta = self._meta.emptied()
         self.move({})
 
     def settle(self) -> None:

@@ -18,7 +18,7 @@ from octolog.ports import DeadLetterSink, LogRecord, Positions
 from projections.memory.embedding import Embedder
 from projections.memory.fold import fold, memory_id_of
 from projections.memory.point import Place, Point, point_id
-from projections.memory.store import Collections, Entry, MemoryStore, Spec, Vectors
+from projections.memory.store import FOLD, Collections, Entry, MemoryStore, Spec, Vectors
 from projections.memory.words import document_vector
 from schemas.codec import Codec
 
@@ -45,7 +45,7 @@ class MemoryProjection:
     """
 
     name: str = "memory"
-    version: int = 1
+    version: int = FOLD
     topics: tuple[str, ...] = (TOPIC,)
 
     def __init__(
@@ -196,7 +196,7 @@ def open_collection(collections: Collections, spec: Spec) -> tuple[MemoryStore, 
     if found is not None:
         found.spec.must_be(spec)
         return found, False
-    made = collections.create(spec)
+    made = collections.create(spec, MemoryProjection.version)
     collections.use(made)
     return made, True
 

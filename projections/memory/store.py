@@ -33,7 +33,10 @@ META_ID: Final = "00000000-0000-5000-8000-000000000000"
 """The point without vectors that holds the model and the positions; no memory id has this UUID."""
 
 LAYOUT: Final = 1
-"""Changes when points are laid out anew; a collection of another layout is rebuilt from the log."""
+"""Changes when points are laid out anew; a collection of another layout cannot be asked, and is filled anew."""
+
+FOLD: Final = 1
+"""Changes with what is made of a record; a collection of another version answers until a new one is filled."""
 
 
 class Vectors(NamedTuple):
@@ -106,9 +109,16 @@ class MemoryStore(Protocol):
     """One collection. Every method raises StoreUnavailable when the store does not do what it should.
 
     Writers are one at a time; readers may read beside them.
+
+    Attributes:
+        spec: What it is made for.
+        version: The `FOLD` that fills it.
+        layout: The `LAYOUT` of its points.
     """
 
     spec: Spec
+    version: int
+    layout: int
 
     def get(self, ids: Sequence[str]) -> dict[str, Point]:
         """Points by id; those that are not there are missing."""
@@ -164,8 +174,8 @@ class Collections(Protocol):
         """The collection in use; None before the first is made."""
         ...
 
-    def create(self, spec: Spec) -> MemoryStore:
-        """A new collection, empty, not in use yet."""
+    def create(self, spec: Spec, version: int = FOLD) -> MemoryStore:
+        """A new collection, empty, not in use yet; what an earlier attempt left behind is gone."""
         ...
 
     def use(self, made: MemoryStore) -> None:

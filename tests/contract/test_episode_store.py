@@ -5,27 +5,43 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from octolog.app.episodes import OpenEpisodes
+from octolog.app.projector import after
 from octolog.domain.errors import Refused, StoreUnavailable
 from octolog.domain.ids import ArmId, TaskId
 from octolog.domain.memory import EpisodeReadDenied, EpisodicMemory
-from octolog.ports import LogRecord
-from projections.episodes.embedded import EmbeddedEpisodes
+from octolog.ports import LogRecord, Positions
+from projections.episodes.embedded import EmbeddedEpisodes, EpisodeFiles
 from projections.episodes.sink import TOPIC, EpisodeProjection
-from projections.episodes.store import Episode, EpisodeDenied, EpisodeStore, read_own
+from projections.episodes.store import (
+    FOLD,
+    Episode,
+    EpisodeDenied,
+    EpisodeStore,
+    EpisodeStores,
+    StoreReplaced,
+    canonical_digest,
+    read_own,
+    require_equal,
+)
 from schemas.codec import Codec
 from schemas.registry import MemorySchemaTopic, TopicSchemaIds
 
 T_MS = 1_700_000_000_000
+HOUR_MS = 3_600_000
 CODER, JUDGE = ArmId("coder"), ArmId("judge")
-Make = Callable[[], EpisodeStore]
+OpenStores = Callable[[], EpisodeStores]
 
 
 @pytest.fixture(scope="module")
@@ -76,22 +92,29 @@ def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.fixture(params=["embedded", "redis"])
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
-    """Opens the same store, as often as it is called."""
+def open_stores(request: pytest.FixtureRequest, tmp_path: Path) -> OpenStores:
+    """Opens the same stores, as often as it is called; those of a folder once at a time."""
     if request.param == "embedded":
-        return lambda: EmbeddedEpisodes(tmp_path / "episodes.sqlite")
-    from projections.episodes.server import RedisEpisodes
+        return lambda: EpisodeFiles(tmp_path)
+    from projections.episodes.server import RedisGenerations, connect
 
     url = request.getfixturevalue("redis_url")
     prefix = f"octolog-test:{uuid4().hex}"
-    return lambda: RedisEpisodes(url, prefix)
+    return lambda: RedisGenerations(connect(url), prefix)
 
 
 @pytest.fixture
-def store(make: Make) -> Iterator[EpisodeStore]:
-    opened = make()
+def stores(open_stores: OpenStores) -> Iterator[EpisodeStores]:
+    opened = open_stores()
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def store(stores: EpisodeStores) -> EpisodeStore:
+    made = stores.create(FOLD)
+    stores.use(made)
+    return made
 
 
 @pytest.fixture
@@ -135,24 +158,21 @@ def test_28_an_episode_of_an_hour_is_readable_at_3599_s_and_gone_at_3601_s(
     assert read_own(store, denials, CODER, CODER, T_MS + 3_601_000) == []
 
 
-def test_28_a_replay_gives_the_same_answer_for_the_same_moment(make: Make, codec: Codec) -> None:
+def test_28_a_replay_gives_the_same_answer_for_the_same_moment(store: EpisodeStore, codec: Codec) -> None:
     records = [
         record(codec, memory(f"e-{n}", ttl_seconds=60 + 7 * n), n, T_MS + 10_000 * n) for n in range(30)
     ]
     moments = range(T_MS - 1_000, T_MS + 600_000, 7_919)
-    live = make()
-    projection = EpisodeProjection(live, codec)
-    answers = []
+    projection = EpisodeProjection(store, codec)
     for one in records:
         projection.apply([one], {(TOPIC, 0): one.offset + 1})
-    answers = [live.read(CODER, moment, 100) for moment in moments]
+    answers = [store.read(CODER, moment, 100) for moment in moments]
     other = EmbeddedEpisodes(None)
     EpisodeProjection(other, codec).apply(records, {(TOPIC, 0): len(records)})
     assert [other.read(CODER, moment, 100) for moment in moments] == answers
     assert len({len(answer) for answer in answers}) > 5
-    EpisodeProjection(live, codec).apply(records, {(TOPIC, 0): len(records)})
-    assert [live.read(CODER, moment, 100) for moment in moments] == answers
-    live.close()
+    EpisodeProjection(store, codec).apply(records, {(TOPIC, 0): len(records)})
+    assert [store.read(CODER, moment, 100) for moment in moments] == answers
     other.close()
 
 
@@ -199,15 +219,83 @@ def test_the_first_episode_of_an_id_stays(store: EpisodeStore) -> None:
     assert store.read(CODER, T_MS + 61_000, 10) == []
 
 
-def test_positions_come_with_the_episodes_and_outlive_a_restart(make: Make) -> None:
-    first = make()
-    first.put([episode("e")], {(TOPIC, 0): 7})
-    first.put([], {(TOPIC, 1): 3})
+def test_positions_come_with_the_episodes_and_outlive_a_restart(open_stores: OpenStores) -> None:
+    first = open_stores()
+    assert first.current() is None
+    made = first.create(7)
+    first.use(made)
+    made.put([episode("e")], {(TOPIC, 0): 7})
+    made.put([], {(TOPIC, 1): 3})
     first.close()
-    second = make()
-    assert second.positions() == {(TOPIC, 0): 7, (TOPIC, 1): 3}
-    assert ids(second.read(CODER, T_MS, 10)) == ["e"]
+    second = open_stores()
+    found = second.current()
+    assert found is not None
+    assert found.version == 7
+    assert found.positions() == {(TOPIC, 0): 7, (TOPIC, 1): 3}
+    assert ids(found.read(CODER, T_MS, 10)) == ["e"]
     second.close()
+
+
+def test_a_store_grows_beside_the_one_in_use_and_takes_its_place_at_once(
+    stores: EpisodeStores, store: EpisodeStore
+) -> None:
+    store.put([episode("old")], {(TOPIC, 0): 1})
+    made = stores.create(FOLD + 1)
+    made.put([episode("new")], {(TOPIC, 0): 9})
+    assert ids(store.read(CODER, T_MS, 10)) == ["old"]
+    assert (store.positions(), store.version) == ({(TOPIC, 0): 1}, FOLD)
+    stores.use(made)
+    found = stores.current()
+    assert found is not None
+    assert ids(found.read(CODER, T_MS, 10)) == ["new"]
+    assert (found.positions(), found.version) == ({(TOPIC, 0): 9}, FOLD + 1)
+
+
+def test_who_has_the_store_before_is_told_and_neither_reads_nor_writes(
+    stores: EpisodeStores, store: EpisodeStore
+) -> None:
+    store.put([episode("e")], {})
+    stores.use(stores.create(FOLD))
+    for act in (
+        lambda: store.read(CODER, T_MS, 10),
+        store.positions,
+        store.kept_since_ms,
+        lambda: store.put([episode("late")], {}),
+        lambda: store.drop_expired(T_MS),
+        store.clear,
+    ):
+        with pytest.raises(StoreReplaced):
+            act()
+
+
+def test_what_an_attempt_left_behind_is_gone_at_the_next(
+    stores: EpisodeStores, store: EpisodeStore, tmp_path: Path
+) -> None:
+    store.put([episode("e")], {})
+    stores.create(FOLD).put([episode("half")], {})
+    made = stores.create(FOLD)
+    assert list(made.scan()) == []
+    stores.discard(made)
+    assert ids(list(store.scan())) == ["e"]
+    assert stores.current() is not None
+    assert len([*tmp_path.glob("episodes*.sqlite")]) <= 1
+
+
+def test_two_stores_are_equal_to_the_byte_or_the_episode_that_differs_is_named(
+    stores: EpisodeStores, store: EpisodeStore
+) -> None:
+    known = [episode(f"e-{n:04}", CODER if n % 8 else JUDGE) for n in range(700)]
+    store.put(known, {(TOPIC, 0): 700})
+    made = stores.create(FOLD)
+    made.put(known[:-1], {(TOPIC, 0): 700})
+    with pytest.raises(Refused, match="episode e-0699 of coder as rebuilt differs"):
+        require_equal(store, made)
+    made.put(known[-1:], {})
+    assert canonical_digest(made) == canonical_digest(store)
+    assert require_equal(store, made) == 700
+    made.put([], {(TOPIC, 0): 701})
+    with pytest.raises(Refused, match="end at another offset"):
+        require_equal(store, made)
 
 
 def test_what_expired_long_ago_is_dropped_and_may_not_be_asked_about(store: EpisodeStore) -> None:
@@ -224,8 +312,27 @@ def test_the_projection_drops_by_the_logs_clock_alone(store: EpisodeStore, codec
     projection = EpisodeProjection(store, codec, history_ms=1_000)
     projection.apply([record(codec, memory("a", ttl_seconds=1), 0, T_MS)], {(TOPIC, 0): 1})
     projection.apply([record(codec, memory("b"), 1, T_MS + 4_000_000)], {(TOPIC, 0): 2})
-    assert store.kept_since_ms() == T_MS + 4_000_000 - 1_000
+    assert store.kept_since_ms() == (T_MS + 4_000_000) // HOUR_MS * HOUR_MS - 1_000
     assert ids(store.read(CODER, T_MS + 4_000_000, 10)) == ["b"]
+
+
+def test_however_the_records_come_in_batches_the_same_is_kept_and_nothing_expired_comes_back(
+    store: EpisodeStore, codec: Codec
+) -> None:
+    """Ids are used again after hours, so that it matters which of two was dropped before the other came."""
+    records = [
+        record(codec, memory(f"e-{n % 7}", ttl_seconds=600 * (1 + n % 5)), n, T_MS + 1_300_000 * n)
+        for n in range(40)
+    ]
+    for one in records:  # as after a restart before each
+        EpisodeProjection(store, codec, history_ms=HOUR_MS).apply([one], {(TOPIC, 0): one.offset + 1})
+    at_once = EmbeddedEpisodes(None)
+    EpisodeProjection(at_once, codec, history_ms=HOUR_MS).apply(records, {(TOPIC, 0): 40})
+    assert canonical_digest(at_once) == canonical_digest(store)
+    kept = list(store.scan())
+    assert 0 < len(kept) < 12
+    assert all(one.expires_ms > store.kept_since_ms() > T_MS for one in kept)
+    at_once.close()
 
 
 def test_an_arm_writes_only_its_own_and_what_breaks_a_bound_is_a_dead_letter(
@@ -263,8 +370,189 @@ def test_an_emptied_store_begins_anew(store: EpisodeStore, codec: Codec) -> None
     assert ids(store.read(CODER, T_MS, 10)) == ["e"]
 
 
+# Built anew, and swapped
+
+
+class Log:
+    """`octolog.episodes` as a reader of the log gives it, two partitions by arm."""
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+        self.records: list[LogRecord] = []
+
+    def append(self, event: EpisodicMemory, at_ms: int) -> None:
+        partition = int(event.arm_id == JUDGE)
+        offset = sum(one.partition == partition for one in self.records)
+        value = self._codec.encode(event)
+        self.records.append(LogRecord(TOPIC, partition, offset, at_ms, event.arm_id.encode(), value))
+
+    def ends(self, _topics: Sequence[str]) -> Positions:
+        return {(TOPIC, n): sum(one.partition == n for one in self.records) for n in (0, 1)}
+
+    def at_time(self, topics: Sequence[str], timestamp_ms: int) -> Positions:
+        raise NotImplementedError
+
+    def read(self, start: Positions, *, until: Positions | None = None) -> Iterator[list[LogRecord]]:
+        assert until is not None
+        for place, end in until.items():  # one partition after the other, as a rebuild may read them
+            some = [one for one in self.records if (one.topic, one.partition) == place]
+            some = some[start.get(place, 0) : end]
+            for first in range(0, len(some), 7):
+                yield some[first : first + 7]
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def log(codec: Codec) -> Log:
+    """A day of episodes of two arms, most of them expired when it ends."""
+    log = Log(codec)
+    for n in range(40):
+        for arm in (CODER, JUDGE):
+            log.append(memory(f"{arm}-{n}", arm, ttl_seconds=3_600 * (1 + n % 30)), T_MS + 2_160_000 * n)
+    return log
+
+
+def catch_up_live(episodes: OpenEpisodes, log: Log) -> None:
+    for first in range(0, len(log.records), 10):  # in the order of their times, as they came
+        some = log.records[first : first + 10]
+        episodes.apply(some, after(some))
+
+
+def test_a_rebuild_is_found_equal_and_swapped_without_a_failing_read_and_brings_nothing_expired_back(
+    stores: EpisodeStores, codec: Codec, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EpisodeProjection.__init__, "__kwdefaults__", {"history_ms": HOUR_MS})
+    episodes = OpenEpisodes(stores, codec)
+    catch_up_live(episodes, log)
+    before, digest = episodes.store, canonical_digest(episodes.store)
+    end_ms = log.records[-1].timestamp_ms
+    expected = episodes.read_own(Denials(), CODER, CODER, end_ms, 1_000)
+    answers: list[list[Episode]] = []
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            answers.append(episodes.read_own(Denials(), CODER, CODER, end_ms, 1_000))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        told: list[tuple[int, int]] = []
+        found = episodes.rebuild(log, lambda done, total: told.append((done, total)))
+    finally:
+        asked = len(answers)
+        while len(answers) <= asked and asking.is_alive():
+            pass
+        over.set()
+        asking.join()
+    assert len(answers) > asked, "a read failed"
+    assert all(answer == expected for answer in answers)
+    assert told[-1] == (80, 80)
+    assert found == {"records": 80, "episodes": sum(1 for _ in episodes.store.scan()), "verified": True}
+    assert 0 < found["episodes"] < 80
+    assert episodes.store is not before
+    assert canonical_digest(episodes.store) == digest
+    assert min(one.expires_ms for one in episodes.store.scan()) > end_ms - 2 * HOUR_MS
+    late = memory("late")
+    log.append(late, end_ms + 1)
+    catch_up_live(episodes, log)
+    assert episodes.read_own(Denials(), CODER, CODER, end_ms + 1, 1)[0].memory == late
+
+
+def test_a_rebuild_that_differs_changes_nothing(stores: EpisodeStores, codec: Codec, log: Log) -> None:
+    episodes = OpenEpisodes(stores, codec)
+    catch_up_live(episodes, log)
+    episodes.store.put([episode("nobody-said-so")], {})
+    before, digest = episodes.store, canonical_digest(episodes.store)
+    with pytest.raises(Refused, match="episode nobody-said-so of coder as rebuilt differs"):
+        episodes.rebuild(log, lambda _done, _total: None)
+    assert episodes.store is before
+    assert canonical_digest(episodes.store) == digest
+
+
+def test_another_version_of_the_fold_fills_anew_by_itself_while_the_old_store_answers(
+    open_stores: OpenStores, codec: Codec, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = OpenEpisodes(open_stores(), codec)
+    catch_up_live(first, log)
+    end_ms = log.records[-1].timestamp_ms
+    expected, digest = first.read_own(Denials(), CODER, CODER, end_ms, 99), canonical_digest(first.store)
+    first.close()
+    monkeypatch.setattr(EpisodeProjection, "version", FOLD + 1)
+    later = OpenEpisodes(open_stores(), codec)
+    assert later.stale == f"its version is {FOLD}, now {FOLD + 1}"
+    later.begin()
+    assert later.positions() == {}
+    ends = log.ends([TOPIC])
+    while not later.take_over(ends):
+        assert later.store.version == FOLD
+        assert later.read_own(Denials(), CODER, CODER, end_ms, 99) == expected
+        done = sum(later.positions().values())
+        later.apply(log.records[done : done + 20], after(log.records[done : done + 20]))
+    assert (later.stale, later.store.version) == ("", FOLD + 1)
+    assert later.read_own(Denials(), CODER, CODER, end_ms, 99) == expected
+    assert canonical_digest(later.store) == digest
+    assert later.rebuild(log, lambda _done, _total: None)["verified"]
+    later.close()
+    again = OpenEpisodes(open_stores(), codec)
+    assert (again.stale, again.positions()) == ("", ends)
+    again.close()
+
+
+def test_a_rebuild_on_a_redis_that_another_process_has_too_is_noticed_by_it(
+    redis_url: str, codec: Codec, log: Log
+) -> None:
+    from projections.episodes.server import RedisGenerations, connect
+
+    prefix = f"octolog-test:{uuid4().hex}"
+    one, other = (OpenEpisodes(RedisGenerations(connect(redis_url), prefix), codec) for _ in range(2))
+    catch_up_live(one, log)
+    end_ms = log.records[-1].timestamp_ms
+    expected = other.read_own(Denials(), JUDGE, JUDGE, end_ms, 99)
+    assert one.rebuild(log, lambda _done, _total: None)["verified"]
+    assert other.read_own(Denials(), JUDGE, JUDGE, end_ms, 99) == expected
+    assert two_generations_are_never_left(redis_url, prefix)
+    one.rebuild(log, lambda _done, _total: None)
+    log.append(memory("late"), end_ms)
+    with pytest.raises(StoreReplaced):
+        catch_up_live(other, log)
+    other.reopen()
+    catch_up_live(other, log)
+    assert other.positions() == log.ends([TOPIC])
+    one.close()
+    other.close()
+
+
+def two_generations_are_never_left(redis_url: str, prefix: str) -> bool:
+    from projections.episodes.server import connect
+
+    client = connect(redis_url)
+    return set(client.smembers(f"{prefix}:generations")) == {client.get(f"{prefix}:current")}
+
+
 def test_a_redis_that_is_away_is_named_in_one_line() -> None:
-    from projections.episodes.server import RedisEpisodes
+    from projections.episodes.server import connect
 
     with pytest.raises(StoreUnavailable, match=r"^Redis: "):
-        RedisEpisodes("redis://127.0.0.1:9/0")
+        connect("redis://127.0.0.1:9/0")
+
+
+def test_what_was_stored_before_there_were_versions_is_of_the_first(redis_url: str, tmp_path: Path) -> None:
+    from projections.episodes.server import RedisGenerations, connect
+
+    with closing(sqlite3.connect(tmp_path / "episodes.sqlite")) as file:
+        file.execute("CREATE TABLE episodes (arm_id TEXT, episode_id TEXT, expires_ms INTEGER)")
+    client, prefix = connect(redis_url), f"octolog-test:{uuid4().hex}"
+    client.hset(f"{prefix}:positions", '["octolog.episodes",0]', 4)
+    client.sadd(f"{prefix}:arms", CODER)
+    client.hset(f"{prefix}:of:{CODER}", "e", "{}")
+    for stores in (EpisodeFiles(tmp_path), RedisGenerations(client, prefix)):
+        found = stores.current()
+        assert found is not None
+        assert found.version == 1
+        stores.use(stores.create(FOLD))
+        stores.close()
+    left = [key for key in connect(redis_url).scan_iter(f"{prefix}:*") if ":in:" not in key]
+    assert sorted(left) == [f"{prefix}:current", f"{prefix}:generations"]

@@ -23,6 +23,7 @@ from octolog.app.memory import Reembedding
 from octolog.app.memory_remote import RemoteMemories
 from octolog.app.memory_service import MemoryService
 from octolog.app.processes import StateFile
+from octolog.app.projection_states import told
 from octolog.app.settings import Settings
 from octolog.app.worker import NODE_VARIABLE
 from octolog.cli.application import build
@@ -32,9 +33,12 @@ from octolog.domain.ids import ArmId, TaskId
 from octolog.domain.memory import EmbeddingModelFixed, EpisodeReadDenied, EpisodicMemory
 from octolog.domain.upkeep import DeadLetter
 from octolog.ports import LogRecord
+from projections.episodes.sink import EpisodeProjection
 from projections.episodes.store import EpisodeDenied
+from projections.episodes.store import canonical_digest as episodes_digest
 from projections.memory.conditions import AsOf, Where
 from projections.memory.queries import canonical_digest
+from projections.memory.sink import MemoryProjection
 from streams.topics import DEAD_LETTERS
 from tests.conftest import KafkaUnderTest
 from tests.unit.memory.conftest import remembered
@@ -82,6 +86,14 @@ def settings(kafka: KafkaUnderTest, tmp_path_factory: pytest.TempPathFactory) ->
 
 @contextmanager
 def running(settings: Settings) -> Iterator[Running]:
+    with waiting(settings) as (node, begin):
+        begin()
+        yield node
+
+
+@contextmanager
+def waiting(settings: Settings) -> Iterator[tuple[Running, Callable[[], None]]]:
+    """It answers, and follows the log once it is told to."""
     stop, failed = threading.Event(), []
     with Connection(settings) as connection:
         service = MemoryService(settings, connection, "memory")
@@ -95,12 +107,12 @@ def running(settings: Settings) -> Iterator[Running]:
         thread = threading.Thread(target=follow)
         url = service.start()
         with RemoteMemories(url) as remote:
-            thread.start()
             try:
-                yield Running(service, remote, connection, failed, url)
+                yield Running(service, remote, connection, failed, url), thread.start
             finally:
                 stop.set()
-                thread.join(WAIT_S)
+                if thread.is_alive():
+                    thread.join(WAIT_S)
                 service.close()
     assert failed == []
 
@@ -336,6 +348,95 @@ def test_a_rebuild_takes_over_without_a_failing_search_and_never_where_it_differ
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["verified"]
     assert len([*(tmp_path / "memory").glob("collection-*")]) == 1
+
+
+def test_episodes_are_rebuilt_in_the_node_and_without_one_and_the_list_says_how_they_are(
+    kafka: KafkaUnderTest, tmp_path: Path
+) -> None:
+    fresh = Settings(home=tmp_path, bootstrap_servers=kafka.bootstrap_servers, embedding_model="hashing")
+    arm = f"arm{uuid4().hex[:8]}"
+    with running(fresh) as node:
+        lived = [EpisodicMemory(f"e-{n}", ArmId(arm), TaskId("t"), ("saw",), (), (), 3_600) for n in range(3)]
+        *_, place = [append(node, EPISODES, arm, node.connection.codec().encode(one)) for one in lived]
+        node.wait_for(EPISODES, place.partition, place.offset)
+        before = node.service.episodes.store
+        digest, expected = episodes_digest(before), node.remote.episodes(arm, asked_by=arm)
+        found = node.remote.rebuild(lambda _done, _total: None, "episodes")
+        assert found["verified"]
+        assert node.service.episodes.store is not before
+        assert node.remote.positions()["job"]["projection"] == "episodes"
+        assert episodes_digest(node.service.episodes.store) == digest
+        assert node.remote.episodes(arm, asked_by=arm) == expected
+        assert len(expected) == 3
+    environment = {"OCTOLOG_BOOTSTRAP_SERVERS": kafka.bootstrap_servers, "OCTOLOG_EMBEDDING_MODEL": "hashing"}
+
+    def octolog(*arguments: str) -> Any:
+        command = ["projections", *arguments, "--json", "--home", str(tmp_path)]
+        result = CliRunner().invoke(build(), command, env=environment)
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    document = octolog("rebuild", "episodes")
+    assert (document["projection"], document["verified"]) == ("episodes", True)
+    assert [path.name for path in (tmp_path / "episodes").glob("*.sqlite")] == ["episodes-3.sqlite"]
+    with told(fresh, "episodes", lambda _done, _total: None) as tell:
+        tell(0, 7)
+        listed = {one["name"]: one for one in octolog("list")["projections"]}
+    assert list(listed) == ["analytics", "memory", "episodes"]
+    assert listed["analytics"]["filled_by"] is None
+    assert listed["analytics"]["lag"] == sum(one["end_offset"] for one in listed["analytics"]["positions"])
+    state = listed["episodes"]
+    assert (state["version"], state["filled_by"], state["stale"]) == (2, 2, "")
+    assert (state["rebuild"]["why"], state["rebuild"]["done"]) == ("asked for", 0)
+    assert listed["memory"]["rebuild"] is None
+    assert all(one["next_offset"] <= one["end_offset"] for one in state["positions"])
+    assert state["lag"] == sum(one["lag"] for one in state["positions"])
+
+
+def test_another_version_of_the_fold_fills_memory_and_episodes_anew_by_itself_while_the_old_ones_answer(
+    kafka: KafkaUnderTest, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh = Settings(home=tmp_path, bootstrap_servers=kafka.bootstrap_servers, embedding_model="hashing")
+    word = f"egret{uuid4().hex[:8]}"
+    done = remember(client, f"a {word} fishes", tags=(word,))
+    gone = client.forget_memory(remember(client, f"a {word} gone", tags=(word,)).memory_id, reason="test")
+    with running(fresh) as node:
+        for place in (done.sent, gone):
+            node.wait_for(MEMORY, place.partition, place.offset)
+    monkeypatch.setattr(MemoryProjection, "version", MemoryProjection.version + 1)
+    monkeypatch.setattr(EpisodeProjection, "version", EpisodeProjection.version + 1)
+    answers: list[list[str]] = []
+    over = threading.Event()
+
+    def search(url: str) -> None:
+        with RemoteMemories(url) as remote:
+            while not over.is_set():
+                answers.append([hit["memory_id"] for hit in remote.search(word, 5, Where(tags=(word,)))])
+
+    with waiting(fresh) as (node, begin):
+        assert {name: one["stale"] for name, one in node.remote.positions()["made"].items()} == {
+            "memory": "its version is 1, now 2",
+            "episodes": "its version is 2, now 3",
+        }
+        asking = threading.Thread(target=search, args=(node.url,))
+        asking.start()
+        until(lambda: bool(answers) or not asking.is_alive())
+        before = node.service.memory.store
+        begin()
+        until(
+            lambda: (not node.service.memory.stale and not node.service.episodes.stale) or bool(node.failed)
+        )
+        asked = len(answers)
+        until(lambda: len(answers) > asked or not asking.is_alive())
+        over.set()
+        asking.join(WAIT_S)
+        assert len(answers) > asked, "a search failed"
+        assert all(answer == [done.memory_id] for answer in answers)
+        rebuilt = node.service.memory.store
+        assert rebuilt is not before
+        assert (rebuilt.version, node.service.episodes.store.version) == (2, 3)
+        assert node.remote.rebuild(lambda _done, _total: None)["verified"]
+        assert node.remote.rebuild(lambda _done, _total: None, "episodes")["verified"]
 
 
 def test_the_nodes_memory_process_answers_the_command_line_and_stops_when_told(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -14,9 +16,12 @@ from typing import Any
 
 import pytest
 import yaml
+from confluent_kafka import Producer
+from typer.testing import CliRunner
 
 from deploy.kafka import EmbeddedKafka
 from octolog.app.audit import export_bundle
+from octolog.cli.application import build
 from octolog.domain.arm import ArmRegistered
 from octolog.domain.assignment import AttemptAssignment
 from octolog.domain.audit import Checkpoint
@@ -33,7 +38,9 @@ from schemas.codec import Codec
 from schemas.fact_bytes import FactSchemas
 from schemas.registry import TopicSchemaIds
 from streams.kafka.admin import KafkaAdmin, TopicSpec
+from streams.kafka.batches import BATCH_BYTES, sealed
 from streams.kafka.config import KafkaConfig
+from streams.kafka.disk import check_files, written
 from streams.kafka.positions import committed
 from streams.kafka.publisher import KafkaPublisher
 from streams.kafka.reader import KafkaLogReader
@@ -41,7 +48,8 @@ from streams.kafka.schema_topic import KafkaSchemaTopic
 from streams.kafka.segments import BrokenLog, FolderLogReader, FolderSource
 from streams.notary.keys import KeyRing
 from streams.notary.notary import Notary
-from streams.replay import KafkaSource, rebuild, state_at, verify, verify_hashes
+from streams.partitioner import partition_for
+from streams.replay import KafkaSource, TreeView, rebuild, state_at, verify, verify_hashes
 from streams.replay.hashes import HashCheck, HashReport
 from streams.runner import GROUP, TaskWorker, WorkerSettings
 from streams.topics import ARMS, ASSIGNMENTS, CONTRACTS, INPUTS, RESOURCES, RESULTS, TASKS
@@ -54,6 +62,7 @@ TREES = 16
 DISK_EDITS = int(os.environ.get("OCTOLOG_TEST_EDITS", "1000"))
 TOPICS_FILE = Path(__file__).resolve().parents[2] / "deploy" / "topics.yaml"
 _PATIENCE_S = 60
+_CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 
 
 @dataclass
@@ -65,6 +74,7 @@ class Node:
     publisher: KafkaPublisher
     state: Path
     data: Path
+    stop: Callable[[], object]
 
     def worker(self) -> TaskWorker:
         settings = WorkerSettings("0", self.state, window=WINDOW, lease_ms=LEASE_MS, snapshot_facts=50)
@@ -83,7 +93,9 @@ def node(kafka_jars: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         ids = TopicSchemaIds(KafkaSchemaTopic(config))
         ids.register_all({name: catalog.schema_json(name) for name in catalog.TOP_LEVEL})
         with closing(KafkaPublisher(config)) as publisher:
-            node = Node(config, Codec(ids), publisher, tmp_path_factory.mktemp("state"), broker.data_dir)
+            state = tmp_path_factory.mktemp("state")
+            node = Node(config, Codec(ids), publisher, state, broker.data_dir, broker.stop)
+            _take_back(node)
             _work(node)
             yield node
     finally:
@@ -101,6 +113,35 @@ def _topics() -> list[TopicSpec]:
         for name, topic in text["topics"].items()
     ]
     return [*specs, TopicSpec(f"{ASSIGNMENTS}arm-a", 4), TopicSpec(f"{ASSIGNMENTS}arm-b", 4)]
+
+
+def _take_back(node: Node) -> None:
+    """Transactions of another hand that are aborted: nothing of them counts."""
+    for codec in _CODECS:
+        producer = Producer(
+            {
+                "bootstrap.servers": node.config.bootstrap_servers,
+                "transactional.id": f"another-{codec}",
+                "compression.type": codec,
+            }
+        )
+        producer.init_transactions(_PATIENCE_S)
+        producer.begin_transaction()
+        for number in range(4):
+            for topic in (TASKS, RESULTS):
+                producer.produce(topic, b"never " * 50, key=b"task-0", partition=number)
+        producer.flush(_PATIENCE_S)
+        producer.abort_transaction(_PATIENCE_S)
+
+
+def _say_again(node: Node, requests: list[tuple[str, bytes]]) -> None:
+    """The same requests, compressed in every way that Kafka knows."""
+    for codec in _CODECS:
+        producer = Producer({"bootstrap.servers": node.config.bootstrap_servers, "compression.type": codec})
+        for key, value in requests:
+            number = partition_for(key, 4)
+            producer.produce(CONTRACTS, value, key=key, partition=number)
+        assert producer.flush(_PATIENCE_S) == 0
 
 
 class Arms:
@@ -149,12 +190,14 @@ def _work(node: Node) -> None:
         node.say(ARMS, ArmRegistered(capability(name), "tester"), key=name)
     retry = RetryPolicy(max_attempts=4, base_ms=50, cap_ms=100)
     node.publisher.publish(CONTRACTS, "task-0", b"no record")
+    requests: list[tuple[str, bytes]] = []
     for number in range(TREES):
         steps = (step("one", timeout_ms=600), step("two", "one")) if number % 2 else ()
         request = submit(f"task-{number}", steps=steps, retry=retry, budget=Limits(max_tokens=10_000))
         node.say(CONTRACTS, request)
-        node.say(CONTRACTS, request)
+        requests.append((request.root_task_id, node.codec.encode(request)))
     node.publisher.flush(10)
+    _say_again(node, requests)
     with closing(Arms(node)) as arms:
         worker = node.worker()
         try:
@@ -203,9 +246,13 @@ def test_what_a_broker_and_a_worker_wrote_is_found_right_and_whole(node: Node) -
     assert told[-1][0] == report.facts
 
 
-def test_the_run_held_retries_timeouts_and_lost_attempts(node: Node) -> None:
+def _views(node: Node) -> list[TreeView]:
     with closing(KafkaLogReader(node.config)) as reader:
-        views = [state_at(reader, node.codec, TaskId(f"task-{number}")) for number in range(TREES)]
+        return [state_at(reader, node.codec, TaskId(f"task-{number}")) for number in range(TREES)]
+
+
+def test_the_run_held_retries_timeouts_and_lost_attempts(node: Node) -> None:
+    views = _views(node)
     ended = [
         f.recorded.fact for view in views for f in view.facts if isinstance(f.recorded.fact, AttemptEnded)
     ]
@@ -297,19 +344,26 @@ def _edit_the_disk(node: Node, folder: Path, count: int) -> Counter[str]:
         report = _hashes_of(folder, number, schemas, [seen[number]])
         difference = report.difference
         assert difference is not None, edit.name
-        assert _at_its_place(edit, difference.offset), (edit.name, edit.offset, difference)
+        place = _at_its_place(edit, difference.offset, segments[number])
+        assert place, (edit.name, edit.offset, difference)
         found[make.__name__] += 1
     return found
 
 
-def _at_its_place(edit: DiskEdit, found: int | None) -> bool:
+def _at_its_place(edit: DiskEdit, found: int | None, segment: Segment) -> bool:
     if edit.offset is None:
         return True
+    if edit.offset in segment.taken_back and found == segment.taken_back[edit.offset]:
+        return True  # where it cannot be read that a transaction was taken back, its records seem to count
     return found == edit.offset or (not edit.exact and found is not None and found > edit.offset)
 
 
 def _segment(node: Node, number: int) -> Segment:
-    (path,) = (node.data / f"{TASKS}-{number}").glob("*.log")
+    return _segment_of(node, TASKS, number)
+
+
+def _segment_of(node: Node, topic: str, number: int) -> Segment:
+    (path,) = (node.data / f"{topic}-{number}").glob("*.log")
     return Segment(path.read_bytes())
 
 
@@ -335,6 +389,94 @@ def _hashes_of(data: Path, number: int, schemas: FactSchemas, seen: list[Checkpo
     return check.finish(seen[0].end_offset)
 
 
+def test_batches_compressed_in_every_way_and_those_taken_back_are_read_as_the_broker_does(node: Node) -> None:
+    with closing(KafkaLogReader(node.config)) as reader:
+        for topic in (CONTRACTS, RESULTS):
+            ends = reader.ends([topic])
+            theirs = [one for batch in reader.read(dict.fromkeys(ends, 0), until=ends) for one in batch]
+            read = FolderLogReader(node.data).read(dict.fromkeys(ends, 0))
+            assert sorted(one for batch in read for one in batch) == sorted(theirs)
+            assert not any(one.value == b"never " * 50 for one in theirs)
+    segment = [batch for number in range(4) for batch in _segment_of(node, CONTRACTS, number).batches]
+    assert {batch.attributes & 7 for batch in segment} == {0, 1, 2, 3, 4}
+    found = check_files(node.data, (RESULTS, 0), 0, lambda _: None)
+    assert (found.aborted, found.damage) == (len(_CODECS), None)
+
+
+def _disk(folder: Path, *options: str) -> tuple[int, dict[str, Any]]:
+    said = CliRunner().invoke(build(), ["audit", "disk", "--data-dir", str(folder), "--json", *options])
+    return said.exit_code, json.loads(said.stdout)
+
+
+@pytest.fixture
+def copy(node: Node, tmp_path: Path) -> Path:
+    """The broker's folder as it is, with what the broker notes of its ends."""
+    wait_s = monotonic() + _PATIENCE_S
+    while not any(topic == TASKS and end for (topic, _), end in written(node.data).items()):
+        assert monotonic() < wait_s
+    shutil.copytree(node.data, tmp_path / "data", ignore=shutil.ignore_patterns("*.index", "*.timeindex"))
+    return tmp_path / "data"
+
+
+def test_the_command_finds_a_brokers_files_right(node: Node, copy: Path) -> None:
+    code, found = _disk(copy, "--decide")
+    assert (code, found["ok"], found["faults"]) == (0, True, [])
+    assert found["facts"] == found["decided"]["facts"] == verify_hashes(_source(node)).facts
+    assert (found["trees"], found["aborted"]) == (TREES, 8 * len(_CODECS))
+    assert {(one["topic"], one["partition"]) for one in found["partitions"]} >= {(TASKS, 3), ("_schemas", 0)}
+
+
+def test_the_command_names_file_offset_and_what_is_wrong(node: Node, copy: Path) -> None:
+    view = max(_views(node), key=lambda view: view.partition)
+    file = f"{TASKS}-{view.partition}/{0:020}.log"
+    path = copy / file
+    segment = Segment(path.read_bytes())
+    at = next(number for number, batch in enumerate(segment.batches) if batch.first == view.facts[0].offset)
+    part = bytearray(segment.parts[at])
+    part[-3] ^= 1  # the last fact's hash, or its headers
+    part[part.index(b"task-", BATCH_BYTES)] ^= 1
+    path.write_bytes(segment.with_part(at, sealed(bytes(part))))
+    inputs = next(
+        one for one in (copy / f"{RESULTS}-{n}" / f"{0:020}.log" for n in range(4)) if one.stat().st_size
+    )
+    data = inputs.read_bytes()
+    inputs.write_bytes(data[:70] + bytes([data[70] ^ 1]) + data[71:])
+    code, found = _disk(copy)
+    assert code == 1
+    by_topic = {fault["topic"]: fault for fault in found["faults"]}
+    fault = by_topic[TASKS]
+    assert (fault["file"], fault["partition"], fault["offset"]) == (
+        file,
+        view.partition,
+        view.facts[0].offset,
+    )
+    assert fault["kind"] in ("edited", "undecodable", "damaged")
+    fault = by_topic[RESULTS]
+    assert fault["file"] == f"{inputs.parent.name}/{inputs.name}"
+    assert (fault["offset"], fault["kind"]) == (0, "damaged")
+    assert "checksum is wrong" in fault["message"]
+
+
+def test_a_partition_or_an_end_that_the_broker_had_written_is_missed(node: Node, copy: Path) -> None:
+    ends = written(copy)
+    gone, cut = sorted(number for (topic, number), end in ends.items() if topic == CONTRACTS and end)[:2]
+    shutil.rmtree(copy / f"{CONTRACTS}-{gone}")
+    path = copy / f"{CONTRACTS}-{cut}" / f"{0:020}.log"
+    segment = Segment(path.read_bytes())
+    path.write_bytes(b"".join(segment.parts[:-1]))
+    code, found = _disk(copy)
+    named = {(f["partition"], f["offset"], f["kind"]) for f in found["faults"] if f["topic"] == CONTRACTS}
+    assert (code, named) == (1, {(gone, 0, "missing"), (cut, segment.batches[-1].first, "missing")})
+
+
+def test_a_folder_that_a_broker_has_open_is_refused(node: Node, tmp_path: Path) -> None:
+    for folder, reason in ((node.data, "has"), (tmp_path, f"there is no {TASKS}")):
+        said = CliRunner().invoke(build(), ["audit", "disk", "--data-dir", str(folder)])
+        assert said.exit_code != 0
+        assert reason in said.stderr
+        assert said.stderr.count("\n") == 1
+
+
 # What others write, last: it stays in the log
 
 
@@ -358,3 +500,13 @@ def test_a_fact_written_by_another_hand_is_found(node: Node) -> None:
         first.offset,
         first.kind,
     )
+    node.stop()
+    code, found = _disk(node.data)
+    (fault,) = found["faults"]
+    assert (code, fault["kind"], fault["topic"]) == (1, "repeated", TASKS)
+    assert (fault["partition"], fault["offset"], fault["task_id"]) == (
+        first.partition,
+        first.offset,
+        "task-0",
+    )
+    assert fault["file"] == f"{TASKS}-{first.partition}/{0:020}.log"

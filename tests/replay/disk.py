@@ -35,6 +35,9 @@ class Segment:
 
     Args:
         data: Its bytes.
+
+    Attributes:
+        taken_back: Of transactions that were aborted: the offset of the mark that says so, and of their first record.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -46,6 +49,7 @@ class Segment:
             self.parts.append(data[at : batch.ends])
             self.batches.append(batch)
             at = batch.ends
+        self.taken_back: dict[int, int] = {}
         aborted = self._aborted()
         self.facts = [n for n, batch in enumerate(self.batches) if not batch.marker and n not in aborted]
 
@@ -57,7 +61,10 @@ class Segment:
             if not batch.marker:
                 pending.setdefault(batch.producer, []).append(number)
             elif not batch.commits():
-                found.update(pending.pop(batch.producer, ()))
+                numbers = pending.pop(batch.producer, [])
+                found.update(numbers)
+                if numbers:
+                    self.taken_back[batch.first] = self.batches[numbers[0]].first
             else:
                 pending.pop(batch.producer, None)
         return found

@@ -36,7 +36,7 @@ def test_every_command_of_the_stable_surface_is_there() -> None:
         arms-list arms-register arms-show arms-retire arms-run arms-bridge arms-check
         policy-keys policy-list policy-put policy-revoke policy-show policy-withdraw
         template-register template-list template-show template-validate template-match template-retire
-        audit-export audit-keys audit-prove audit-rotate-key audit-verify memory-reembed memory-search memory-show
+        audit-disk audit-export audit-keys audit-prove audit-rotate-key audit-verify memory-reembed memory-search memory-show
         dlq-list dlq-show dlq-redrive
         topics-apply topics-list schemas-list schemas-check schemas-publish projections-list projections-rebuild"""
     assert sorted("-".join(name) for name in NAMES) == sorted(surface.split())

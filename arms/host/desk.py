@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from heapq import heappop, heappush
 from time import monotonic, time_ns
@@ -209,7 +210,9 @@ class Desk:
         outcomes = self._outcomes
         try:
             if self._guard is not None and self._guard.concerns(assignment):
+                held.capability = self._guard.told(assignment, accepted=False)
                 await self._guard.admit(assignment)
+                held.capability = self._guard.told(assignment, accepted=True)
             if self._blobs is not None and has_claims(assignment):
                 assignment = await asyncio.to_thread(resolved, assignment, self._blobs, self.arm.capability)
             work = Work(assignment, handler, model=self._model, on_note=self._noter(held), loop=self._loop)
@@ -267,13 +270,16 @@ class Desk:
             return
         held.phase = Phase.SENDING
         self._tell_metrics(held, error)
+        result = _with_token(held, result)
         try:
             self._send(held, result)
         except Exception as odd:  # noqa: BLE001 -- a field of the answer is of a type that no schema takes
             handler = held.handler
             assert handler is not None, "a result without a run"  # noqa: S101
             fault = Fail(f"the result cannot be written: {odd}", "INVALID_OUTPUT")
-            result = self._outcomes.of_error(held.assignment, fault, handler, **_times(held))
+            result = _with_token(
+                held, self._outcomes.of_error(held.assignment, fault, handler, **_times(held))
+            )
             self._send(held, result)
         self._kept.put(result)
 
@@ -299,6 +305,13 @@ class Desk:
             trace=held.trace,
             then=arrived,
         )
+
+
+def _with_token(held: Held, result: ExecutionResult) -> ExecutionResult:
+    """The result with what was seen of the attempt's capability token, where it had to show one."""
+    if held.capability is None:
+        return result
+    return replace(result, provenance=replace(result.provenance, capability=held.capability))
 
 
 def _times(held: Held) -> dict[str, int]:

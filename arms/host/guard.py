@@ -30,7 +30,8 @@ from octolog.domain.security import (
     TokenKeyAnnounced,
     evolve_security,
 )
-from octolog.safety.tokens import TokenRefused, check_token, key_of
+from octolog.domain.values import CapabilityShown
+from octolog.safety.tokens import TokenRefused, check_token, key_of, shown
 from schemas.codec import Codec
 
 __all__ = ["Guard"]
@@ -67,7 +68,7 @@ class Guard:
         return self._strict or (policy is not None and policy.token_lifetime_ms > 0)
 
     async def admit(self, assignment: AttemptAssignment) -> None:
-        """Let an attempt begin, once its token was found good.
+        """Let an attempt begin, once its token was found good; `told` says what was seen of it.
 
         Raises:
             Fail: The token does not allow it.
@@ -81,6 +82,10 @@ class Guard:
         except TokenRefused as refused:
             kind = Retry if refused.code == "CAPABILITY_EXPIRED" else Fail
             raise kind(refused.message, refused.code) from None
+
+    def told(self, assignment: AttemptAssignment, *, accepted: bool) -> CapabilityShown:
+        """What the attempt's result says of its token."""
+        return shown(assignment, time_ns() // 1_000_000, accepted=accepted)
 
     async def stop(self) -> None:
         """Follow no more."""

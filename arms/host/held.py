@@ -15,6 +15,7 @@ from arms.host.lease import Lease
 from arms.host.places import Places
 from octolog.domain.assignment import AttemptAssignment
 from octolog.domain.reports import ExecutionResult
+from octolog.domain.values import CapabilityShown
 
 __all__ = ["Held", "Kept", "Phase", "Place"]
 
@@ -49,6 +50,7 @@ class Held:
         note: The arm's last word on its progress.
         signs: Heartbeats sent.
         thread: Where a sync function runs.
+        capability: What was seen of its capability token; None: it needs none.
         lease: Until when it is surely held here.
         asking: Held by who finds out whether it still is.
     """
@@ -67,6 +69,7 @@ class Held:
     note: str = ""
     signs: int = 0
     thread: Future[Any] | None = None
+    capability: CapabilityShown | None = None
     lease: Lease = field(init=False)
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 

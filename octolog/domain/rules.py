@@ -52,7 +52,7 @@ from octolog.domain.reports import (
     ResourceUsed,
     ResultStatus,
 )
-from octolog.domain.values import Amounts
+from octolog.domain.values import Amounts, CapabilityShown
 
 MAX_DEPTH: Final = 5
 """Deepest nesting of subtasks and plans. Source: seed B."""
@@ -263,6 +263,8 @@ def _check_result(result: ExecutionResult) -> None:
         raise InvalidContract(code, "provenance.arm_id", f"differs from arm_id {result.arm_id!r}")
     if _SHA256.fullmatch(result.provenance.command_hash) is None:
         raise InvalidContract(code, "provenance.command_hash", "is not 64 lowercase hex digits")
+    if result.provenance.capability is not None:
+        _check_shown(result.provenance.capability)
     if len(result.calls) > MAX_CALLS_TOLD:
         raise InvalidContract(code, "calls", f"{len(result.calls)} calls; at most {MAX_CALLS_TOLD}")
     for index, call in enumerate(result.calls):
@@ -278,6 +280,20 @@ def _check_result(result: ExecutionResult) -> None:
         raise InvalidContract(code, "output", f"{len(result.output)} characters; put it in the blob store")
     if result.output_blob is not None:
         check_claim("output", result.output, result.output_blob, code)
+
+
+def _check_shown(shown: CapabilityShown) -> None:
+    """A token's digest, never the token: whatever is longer or of other letters is refused."""
+    for name in ("token_sha256", "key_id"):
+        digest = getattr(shown, name)
+        if digest and _SHA256.fullmatch(digest) is None:
+            raise InvalidContract(
+                "INVALID_REPORT", f"provenance.capability.{name}", "is not 64 lowercase hex digits"
+            )
+    if not is_arm_id(shown.policy):
+        raise InvalidContract("INVALID_REPORT", "provenance.capability.policy", "is no policy's name")
+    for name in ("issued_ms", "expires_ms", "checked_ms"):
+        check_between(f"provenance.capability.{name}", getattr(shown, name), 0, 2**53, "INVALID_REPORT")
 
 
 def _check_metrics(report: HandlerMetrics) -> None:

@@ -156,6 +156,32 @@ class BlobRef:
 
 
 @dataclass(frozen=True, slots=True)
+class CapabilityShown:
+    """The capability token that an attempt had, as its host saw it before the arm acted; the token itself is nowhere.
+
+    Attributes:
+        token_sha256: SHA-256 of the token, lowercase hex; empty: the assignment carried none.
+        key_id: The key that signed it, SHA-256 of its public half, lowercase hex; empty: it names none.
+        policy: The security policy it is for.
+        policy_version: That policy's version.
+        issued_ms: Since when it is good, milliseconds since the epoch, the broker's clock; 0: it does not say.
+        expires_ms: Until when; 0 likewise.
+        checked_ms: When the host looked at it, milliseconds since the epoch, the host's clock.
+        accepted: Whether the arm could act on it. What is told of a token that was not accepted is its own claim.
+    """
+
+    schema_name: ClassVar[str] = "octolog.result.CapabilityShown"
+    token_sha256: str
+    key_id: str
+    policy: str
+    policy_version: int
+    issued_ms: int
+    expires_ms: int
+    checked_ms: int
+    accepted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Provenance:
     """Where a result comes from (seed A, ProvenanceMetadata).
 
@@ -168,6 +194,7 @@ class Provenance:
         tests_passed: Names of the checks the result passed.
         input_hash: Lowercase hex SHA-256 of the assignment's goal, context and inputs.
         output_hash: Lowercase hex SHA-256 of the output.
+        capability: The capability token that the arm acted on, or did not; None: none was asked for.
     """
 
     schema_name: ClassVar[str] = "octolog.result.ProvenanceMetadata"
@@ -179,6 +206,7 @@ class Provenance:
     tests_passed: tuple[str, ...] = field(default=())
     input_hash: str | None = None
     output_hash: str | None = None
+    capability: CapabilityShown | None = None
 
 
 NO_LIMITS: Final = Limits()

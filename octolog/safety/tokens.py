@@ -18,6 +18,7 @@ The header's `kid` names the key (`octolog.security.TokenKeyAnnounced`).
 
 from __future__ import annotations
 
+import re
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from functools import lru_cache
@@ -30,8 +31,18 @@ from jwt.algorithms import OKPAlgorithm
 from octolog.domain.assignment import AttemptAssignment
 from octolog.domain.errors import Refused
 from octolog.domain.security import Security
+from octolog.domain.values import CapabilityShown
 
-__all__ = ["TokenRefused", "check_token", "claims_of", "is_void", "key_of", "sign_token", "work_digest"]
+__all__ = [
+    "TokenRefused",
+    "check_token",
+    "claims_of",
+    "is_void",
+    "key_of",
+    "shown",
+    "sign_token",
+    "work_digest",
+]
 
 ISSUER: Final = "octolog"
 _ALGORITHM: Final = "EdDSA"
@@ -43,6 +54,8 @@ _OPTIONS: Final[Any] = {
     "verify_iat": False,
     "verify_sub": False,
 }
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_LAST_S: Final = 2**40
 CLOCK_SKEW_S: Final = 60
 """A host's clock may be so far ahead of the broker's."""
 
@@ -159,6 +172,38 @@ def check_token(
         raise TokenRefused(f"the token expired {late_s} s ago", "CAPABILITY_EXPIRED")
     if now_ms + CLOCK_SKEW_S * 1_000 < said["iat"] * 1_000:
         raise TokenRefused("the token is of the future; is this machine's clock right?")
+
+
+def shown(assignment: AttemptAssignment, now_ms: int, *, accepted: bool) -> CapabilityShown:
+    """What a result tells of its assignment's token: digests and times, as far as the token says them.
+
+    Args:
+        assignment: As it came from the log.
+        now_ms: When it was looked at, milliseconds since the epoch.
+        accepted: Whether `check_token` took it.
+    """
+    token, policy = assignment.capability_token, assignment.policy
+    key_id, issued_s, expires_s = "", 0, 0
+    try:
+        key_id = key_of(token) if token else ""
+        claims = jwt.decode(token, options={"verify_signature": False}) if token else {}
+        issued_s, expires_s = _seconds(claims.get("iat")), _seconds(claims.get("exp"))
+    except (TokenRefused, jwt.PyJWTError):
+        pass  # it is no token: its digest is all there is to tell
+    return CapabilityShown(
+        sha256(token.encode()).hexdigest() if token else "",
+        key_id if _DIGEST.fullmatch(key_id) else "",
+        assignment.security_policy,
+        0 if policy is None else policy.version,
+        issued_s * 1_000,
+        expires_s * 1_000,
+        now_ms,
+        accepted,
+    )
+
+
+def _seconds(said: object) -> int:
+    return said if type(said) is int and 0 <= said < _LAST_S else 0
 
 
 def is_void(assignment: AttemptAssignment, security: Security) -> bool:

@@ -20,9 +20,13 @@ class Action(StrEnum):
     PLANNED = "PLANNED"
     BEGAN = "BEGAN"
     ASSIGNED = "ASSIGNED"
+    PERMITTED = "PERMITTED"
     STARTED = "STARTED"
+    ADMITTED = "ADMITTED"
+    REFUSED = "REFUSED"
     EXECUTED = "EXECUTED"
     STOPPED = "STOPPED"
+    REVOKED = "REVOKED"
     VALIDATED = "VALIDATED"
     RETRIED = "RETRIED"
     RECOVERED = "RECOVERED"
@@ -56,6 +60,7 @@ class Entry:
         output_hash: SHA-256 of the output.
         model: Model that answered.
         tests_passed: Checks the output passed.
+        token_hash: SHA-256 of the capability token that the attempt had to show; the token itself is nowhere.
     """
 
     number: int
@@ -76,6 +81,7 @@ class Entry:
     output_hash: str | None = None
     model: str | None = None
     tests_passed: tuple[str, ...] = ()
+    token_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Final
 
-from octolog.domain.ids import ArmId, AttemptId, TaskId
+from octolog.domain.ids import TaskId
 from projections.analytics.queries import tree_with
 from projections.analytics.tree import Row, Tree
 from projections.duck import Snapshot, Store
@@ -22,10 +22,8 @@ from projections.provenance.fold import (
     numbered,
 )
 from projections.provenance.lineage import Family
-
-_FACT_TOPIC: Final = "octolog.tasks"
-PROCESSOR: Final = "task-processor"
-"""Who decides: the one writer of facts."""
+from projections.provenance.links import PROCESSOR, entry_of, fact_row
+from projections.provenance.tokens import is_of_token, token_entries
 
 
 def _parts(fact: Row) -> str:
@@ -154,14 +152,16 @@ def _custody(now: Snapshot, task_id: TaskId, tree: Tree, nodes: list[Row]) -> Cu
 
 def _entries(now: Snapshot, tree: Tree) -> Iterator[Entry]:
     for row in _commands(now, tree):
-        yield _entry(row, Action.SUBMITTED, "SubmitTask")
+        yield entry_of(row, Action.SUBMITTED, "SubmitTask")
     for action, record, table, detail in _FACTS:
         counts = _ONLY.get((action, record))
         for fact in tree.of(table):
             if counts is None or counts(fact):
-                yield _entry(_told(fact, PROCESSOR, detail(fact)), action, record)
+                yield entry_of(fact_row(fact, PROCESSOR, detail(fact)), action, record)
     for fact in tree.of("attempt_ended"):
         yield from _ended(tree, fact)
+    if any(map(is_of_token, tree.of("attempt_ended"))):
+        yield from token_entries(now, tree)
 
 
 def _commands(now: Snapshot, tree: Tree) -> list[Row]:
@@ -180,18 +180,14 @@ def _commands(now: Snapshot, tree: Tree) -> list[Row]:
     ]
 
 
-def _told(fact: Row, actor: str, detail: str) -> Row:
-    return {**fact, "log_topic": _FACT_TOPIC, "at": fact["happened_at"], "actor": actor, "detail": detail}
-
-
 def _ended(tree: Tree, fact: Row) -> Iterator[Entry]:
     """An arm's result, and the checks it names; or an end without one."""
-    row = _told(fact, fact["arm_id"], _joined(fact["outcome"], fact["error_code"], fact["error"]))
+    row = fact_row(fact, fact["arm_id"], _joined(fact["outcome"], fact["error_code"], fact["error"]))
     if fact["provenance_command_hash"] is None:
-        yield replace(_entry(row, Action.STOPPED, "AttemptEnded"), actor=PROCESSOR)
+        yield replace(entry_of(row, Action.STOPPED, "AttemptEnded"), actor=PROCESSOR)
         return
     executed = replace(
-        _entry(row, Action.EXECUTED, "AttemptEnded"),
+        entry_of(row, Action.EXECUTED, "AttemptEnded"),
         command_hash=fact["provenance_command_hash"],
         data_sources=tuple(fact["provenance_data_sources"] or ()),
         input_hash=fact["provenance_input_hash"],
@@ -210,24 +206,6 @@ def _output_hash(tree: Tree, fact: Row) -> str | None:
             return str(told)
     output = tree.outputs.get(fact["attempt_id"])
     return sha256(output.encode()).hexdigest() if output else None
-
-
-def _entry(row: Row, action: Action, record: str) -> Entry:
-    arm, attempt, digest = row.get("arm_id"), row.get("attempt_id"), row["hash"]
-    return Entry(
-        number=0,
-        action=action,
-        at=row["at"],
-        actor=row["actor"],
-        task_id=TaskId(row["task_id"]),
-        record=record,
-        detail=row["detail"] or "",
-        seq=row["seq"],
-        fact_hash=None if digest is None else bytes(digest).hex(),
-        log=f"{row['log_topic']}/{row['log_partition']}/{row['log_offset']}",
-        arm_id=None if arm is None else ArmId(arm),
-        attempt_id=None if attempt is None else AttemptId(attempt),
-    )
 
 
 def _origin(task_id: TaskId, related: Family, entries: list[Entry]) -> list[Entry]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,6 +22,7 @@ from octolog.domain.security import (
     SecurityPolicy,
     TokenKeyAnnounced,
 )
+from octolog.safety.tokens import key_of
 from streams.notary.keys import KeyRing
 from streams.token_issuer import TokenIssuer
 from tests.conftest import KafkaUnderTest
@@ -86,6 +88,16 @@ def test_a_host_acts_on_good_tokens_alone_and_stops_what_was_revoked(
         late.attempt_id: "CAPABILITY_EXPIRED",
         foreign.attempt_id: "INVALID_CAPABILITY_TOKEN",
     }
+    shown = {r.attempt_id: r.provenance.capability for r in processor.driver.results()}
+    proof = shown[good.attempt_id]
+    assert proof is not None
+    digest = sha256(good.capability_token.encode()).hexdigest()
+    assert (proof.token_sha256, proof.accepted) == (digest, True)
+    assert (proof.policy, proof.policy_version, proof.key_id) == ("strict", 1, key_of(good.capability_token))
+    assert proof.expires_ms - proof.issued_ms == POLICY.token_lifetime_ms
+    assert {attempt for attempt, said in shown.items() if said and said.accepted} == {good.attempt_id}
+    assert (bare := shown[none.attempt_id])
+    assert bare.token_sha256 == "", "it had none to show"
     retryable = {r.attempt_id for r in processor.driver.results() if r.retryable}
     assert retryable == {late.attempt_id}, "a new attempt gets a new token; nothing else would change"
 

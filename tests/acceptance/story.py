@@ -58,7 +58,10 @@ def until(state: str) -> Story:
     if state == "approval":
         story.send(submit(approval=ApprovalRule(), budget=Limits(max_tokens=900)))
     elif state in {"planning", "steps", "replanning"}:
-        planned: dict[str, Any] = {"required_capabilities": ("task_planning",), "budget": Limits(max_tokens=900)}
+        planned: dict[str, Any] = {
+            "required_capabilities": ("task_planning",),
+            "budget": Limits(max_tokens=900),
+        }
         story.send(submit(orchestration=rule, **planned))
         if state != "planning":
             story.send(success(story.only(), plan=(step("one"), step("two", "one"))))

@@ -9,7 +9,6 @@ from uuid import uuid4
 
 import pytest
 
-from deploy.kafka import EmbeddedKafka
 from octolog.app.connection import Connection
 from octolog.app.verification import verify_log
 from octolog.domain import facts as f
@@ -23,7 +22,8 @@ from schemas.xml.reader import read_program
 from streams.topics import TASKS
 from tests.acceptance.evaluation import broken, said
 from tests.acceptance.programs import CONTEXT, FIVE, ONE, SQUARES, THREE, TWO_HALVES, calculate
-from tests.chaos.engine import Answering, Facts, Processor, engine_settings, send
+from tests.chaos.engine import Answering, Facts, Processor, send
+from tests.chaos.own_log import own_log
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("kafka_jars"), pytest.mark.timeout(300)]
 
@@ -105,14 +105,8 @@ def addressed(program: Program, arm: str) -> Program:
 def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
     """All programs, run at once."""
     folder = tmp_path_factory.mktemp("operators")
-    broker = EmbeddedKafka(folder / "kafka", die_with_parent=True)
-    bootstrap = broker.start(timeout_s=120).bootstrap_servers
-    try:
-        with Connection(engine_settings(folder, bootstrap)) as log:
-            log.ensure_topics()
-            yield _run(log, Processor(bootstrap, folder / "state"))
-    finally:
-        broker.stop()
+    with own_log(folder) as (log, bootstrap):
+        yield _run(log, Processor(bootstrap, folder / "state"))
 
 
 def _run(log: Connection, processor: Processor) -> Ended:

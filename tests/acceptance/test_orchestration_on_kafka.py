@@ -16,7 +16,6 @@ from typing import Any, Final
 import pytest
 from typer.testing import CliRunner
 
-from deploy.kafka import EmbeddedKafka
 from octolog.app.connection import Connection
 from octolog.app.processes import wait_until
 from octolog.app.verification import verify_log
@@ -31,7 +30,8 @@ from octolog.domain.values import Amounts, Limits, RetryPolicy
 from octolog.testing import failure, step, submit, success
 from streams.topics import MEMORY, RESOURCES, TASKS
 from tests.acceptance.spender import SPENDER
-from tests.chaos.engine import ROOT, WAIT_S, Answering, Facts, Processor, engine_settings, send
+from tests.chaos.engine import ROOT, WAIT_S, Answering, Facts, Processor, send
+from tests.chaos.own_log import own_log
 from tests.integration.test_memory_service import records, running
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("kafka_jars"), pytest.mark.timeout(600)]
@@ -46,16 +46,10 @@ MEETS_ALL: Final = json.dumps({"valid": True, "passed": CRITERIA})
 def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Connection, Processor, Path]]:
     """A broker with one processor."""
     folder = tmp_path_factory.mktemp("orchestration")
-    broker = EmbeddedKafka(folder / "kafka", die_with_parent=True)
-    bootstrap = broker.start(timeout_s=120).bootstrap_servers
-    try:
-        with Connection(engine_settings(folder, bootstrap)) as connection:
-            connection.ensure_topics()
-            processor = Processor(bootstrap, folder / "state", lease_ms=LEASE_MS)
-            yield connection, processor, folder
-            processor.stop()
-    finally:
-        broker.stop()
+    with own_log(folder) as (connection, bootstrap):
+        processor = Processor(bootstrap, folder / "state", lease_ms=LEASE_MS)
+        yield connection, processor, folder
+        processor.stop()
 
 
 def _told(connection: Connection, topic: str) -> Iterator[Any]:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from deploy.kafka import EmbeddedKafka
 from octolog.app.connection import Connection
 from octolog.app.prober import HttpProber
 from octolog.app.processes import wait_until
@@ -34,7 +33,8 @@ from octolog.testing import capability, failure, submit, success
 from schemas.codec import RecordedFact
 from streams.registry_keeper import RegistryKeeper
 from streams.topics import ARMS, TASKS
-from tests.chaos.engine import WAIT_S, Answering, Facts, Processor, engine_settings, produce, send
+from tests.chaos.engine import WAIT_S, Answering, Facts, Processor, produce, send
+from tests.chaos.own_log import own_log
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("kafka_jars"), pytest.mark.timeout(300)]
 
@@ -76,17 +76,11 @@ class Engine:
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     folder = tmp_path_factory.mktemp("registry")
-    broker = EmbeddedKafka(folder / "kafka", die_with_parent=True)
-    bootstrap = broker.start(timeout_s=120).bootstrap_servers
-    try:
-        with Connection(engine_settings(folder, bootstrap)) as log:
-            log.ensure_topics()
-            processor = Processor(bootstrap, folder / "state")
-            with keeping(log, "keeper"):
-                yield Engine(log, processor)
-            processor.stop()
-    finally:
-        broker.stop()
+    with own_log(folder) as (log, bootstrap):
+        processor = Processor(bootstrap, folder / "state")
+        with keeping(log, "keeper"):
+            yield Engine(log, processor)
+        processor.stop()
 
 
 @contextmanager

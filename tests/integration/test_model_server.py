@@ -25,7 +25,6 @@ from arms.chat.tools import Tool
 from arms.handler import Handler
 from arms.limits import LimitReached
 from arms.model import ModelSettings, OpenAIModel
-from deploy.kafka import EmbeddedKafka
 from octolog.app.arm_host import run_arms
 from octolog.app.connection import Connection
 from octolog.app.processes import StateFile, die_with_parent
@@ -39,6 +38,7 @@ from octolog.testing import submit
 from schemas.xml.reader import read_program
 from streams.topics import RESOURCES, TASKS
 from tests.chaos.engine import ROOT, Facts, Processor, engine_settings, send
+from tests.chaos.own_log import own_log
 from tests.integration.llama import NAME, WINDOW_TOKENS, Missing, llama
 from tests.integration.test_memory_service import MEMORY, running
 from tests.unit.arms.doubles import RecordingMeter, assignment
@@ -138,14 +138,8 @@ class Ended:
 def ended(tmp_path_factory: pytest.TempPathFactory, kafka_jars: None) -> Iterator[Ended]:
     """All tasks, run at once."""
     folder = tmp_path_factory.mktemp("templates")
-    broker = EmbeddedKafka(folder / "kafka", die_with_parent=True)
-    bootstrap = broker.start(timeout_s=120).bootstrap_servers
-    try:
-        with Connection(engine_settings(folder, bootstrap)) as log:
-            log.ensure_topics()
-            yield _run(log, bootstrap, folder)
-    finally:
-        broker.stop()
+    with own_log(folder) as (log, bootstrap):
+        yield _run(log, bootstrap, folder)
 
 
 def _run(log: Connection, bootstrap: str, folder: Path) -> Ended:

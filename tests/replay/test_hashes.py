@@ -7,61 +7,24 @@ import random
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from octolog.domain.audit import AuditEvent, Checkpoint
+from octolog.domain.audit import Checkpoint
 from octolog.domain.errors import UndecodableRecord
-from octolog.ports import LogRecord
 from schemas.fact_bytes import FactSchemas, read_links
 from streams.notary.keys import KeyRing
-from streams.notary.notary import Notary
 from streams.replay import HashesReport, rebuild, verify, verify_hashes
 from streams.replay.hashes import HashCheck
 from streams.topics import ARMS, CHECKPOINTS, CONTRACTS, TASKS
 from tests.replay.log import CODEC, START_MS, World
+from tests.replay.notary import notary, sign
 from tests.replay.scenarios import SCENARIOS, plan_by_an_arm
 from tests.replay.tampering import any_edit
 from tests.replay.wandering import wander
 
 FACTS = TASKS, 0
 EDITS = int(os.environ.get("OCTOLOG_TEST_EDITS", "200"))
-
-
-class Published:
-    """A publisher into a world's topic of checkpoints."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        world.records.setdefault((CHECKPOINTS, 0), [])
-
-    def publish(self, topic: str, key: str, value: bytes, **_: Any) -> None:
-        records = self._world.records[topic, 0]
-        records.append(LogRecord(topic, 0, len(records), self._world.now_ms, key.encode(), value))
-
-    def flush(self, timeout_s: float) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-    def said(self) -> list[AuditEvent]:
-        return [CODEC.decode(record.value) for record in self._world.records[CHECKPOINTS, 0]]
-
-
-def notary(world: World, folder: Path) -> tuple[Notary, Published]:
-    published = Published(world)
-    return Notary(world.source, published, KeyRing(folder), clock_s=lambda: START_MS / 1_000), published
-
-
-def sign(world: World, folder: Path, *, every: int = 1_000) -> Published:
-    found, published = notary(world, folder)
-    facts = world.records[FACTS]
-    for start in range(0, len(facts), every):
-        found.take(facts[start : start + every])
-        found.sign_due(all_of_them=True)
-    return published
 
 
 def _hashes(world: World) -> HashesReport:

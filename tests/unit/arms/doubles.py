@@ -5,10 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from arms.arm import Answer, Arm
+from arms.handler import Handler
+from arms.model import Completion, ModelUnavailable
+from arms.outcome import Outcomes
+from arms.prices.price import FREE, Price
+from arms.work import Work
 from octolog.domain.assignment import AttemptAssignment, StepInput
 from octolog.domain.ids import ArmId, AttemptId, TaskId
-from octolog.domain.reports import ContextRecalled, ModelCallIntended, ResourceUsed
-from octolog.domain.values import NO_LIMITS
+from octolog.domain.reports import ContextRecalled, ModelCallIntended, ResourceUsed, ResultStatus
+from octolog.domain.values import NO_LIMITS, Limits
 
 
 class RecordingMeter:
@@ -55,3 +61,30 @@ def assignment(**fields: Any) -> AttemptAssignment:
         "security_policy": "default",
     }
     return AttemptAssignment(**(values | fields))
+
+
+class ScriptedModel:
+    """Answers with what it was told to, or is away."""
+
+    name = "scripted"
+
+    def __init__(self, text: str | None) -> None:
+        self.text, self.prompts = text, list[str]()
+
+    def price(self) -> Price:
+        return FREE
+
+    async def ask(self, prompt: str, *, system: str, max_tokens: int) -> Completion:
+        self.prompts.append(prompt)
+        if self.text is None:
+            raise ModelUnavailable("away")
+        return Completion(self.text, "scripted-1", 10, 5)
+
+
+def run(arm: Arm, model: ScriptedModel | None = None, limits: Limits = NO_LIMITS, **fields: Any) -> Answer:
+    given = assignment(arm_id=arm.arm_id, allowance=limits, **fields)
+    answer = arm(Work(given, Handler(given, RecordingMeter()), model=model))
+    assert isinstance(answer, Answer)
+    result = Outcomes(arm).of(given, answer, Handler(given, RecordingMeter()), took_ms=1, ended_ms=1)
+    assert result.status is ResultStatus.SUCCESS, result.error
+    return answer

@@ -12,36 +12,12 @@ from arms.arm import Answer, Arm, Fail, Retry
 from arms.builtin import BUILTIN, GROUPS
 from arms.builtin.bounded import MAX_STEP_BYTES, bounded
 from arms.builtin.plan import MAX_PATHS_BYTES, plan_review
-from arms.handler import Handler
-from arms.model import Completion, ModelUnavailable
-from arms.outcome import Outcomes
-from arms.prices.price import FREE, Price
 from arms.review import Batch, Finding, Survey
-from arms.work import Work
 from octolog.domain.contract import Step
 from octolog.domain.ids import ArmId
-from octolog.domain.reports import ResultStatus
 from octolog.domain.rules import check_plan
-from octolog.domain.values import NO_LIMITS, Limits
-from tests.unit.arms.doubles import RecordingMeter, assignment
-
-
-class ScriptedModel:
-    """Answers with what it was told to, or is away."""
-
-    name = "scripted"
-
-    def __init__(self, text: str | None) -> None:
-        self.text, self.prompts = text, list[str]()
-
-    def price(self) -> Price:
-        return FREE
-
-    async def ask(self, prompt: str, *, system: str, max_tokens: int) -> Completion:
-        self.prompts.append(prompt)
-        if self.text is None:
-            raise ModelUnavailable("away")
-        return Completion(self.text, "scripted-1", 10, 5)
+from octolog.domain.values import Limits
+from tests.unit.arms.doubles import ScriptedModel, run
 
 
 @pytest.fixture
@@ -51,15 +27,6 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "docs/guide.md").write_text('# Guide\n\n```json\n{"a": }\n```\n\n[top](#nowhere)\n')
     (tmp_path / "main.py").write_text("def f(a=[]):\n    try:\n        return a\n    except:\n        pass\n")
     return tmp_path
-
-
-def run(arm: Arm, model: ScriptedModel | None = None, limits: Limits = NO_LIMITS, **fields: Any) -> Answer:
-    given = assignment(arm_id=arm.arm_id, allowance=limits, **fields)
-    answer = arm(Work(given, Handler(given, RecordingMeter()), model=model))
-    assert isinstance(answer, Answer)
-    result = Outcomes(arm).of(given, answer, Handler(given, RecordingMeter()), took_ms=1, ended_ms=1)
-    assert result.status is ResultStatus.SUCCESS, result.error
-    return answer
 
 
 def arm_for(step: Step) -> Arm:

@@ -19,8 +19,7 @@ from arms.sandbox.box import detect
 from arms.sandbox.walls import missing
 from arms.work import Work
 from octolog.domain.reports import ResultStatus
-from tests.unit.arms.doubles import RecordingMeter, assignment
-from tests.unit.arms.test_builtin import ScriptedModel
+from tests.unit.arms.doubles import RecordingMeter, ScriptedModel, assignment
 
 needs_walls = pytest.mark.skipif(bool(missing(detect())), reason=f"this kernel confines nothing: {detect()}")
 needs_ruff = pytest.mark.skipif(find_tool("ruff") is None, reason="ruff is not installed")

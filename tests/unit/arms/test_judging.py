@@ -14,7 +14,7 @@ from arms.builtin.plan import fresh, plan_goal
 from arms.judging.criteria import check
 from octolog.domain.rules import check_plan
 from schemas.json_schema import fault_in
-from tests.unit.arms.test_builtin import ScriptedModel, run
+from tests.unit.arms.doubles import ScriptedModel, run
 
 DOCUMENT = {"title": "T", "items": [1, 2, 3], "sum": {"n": 6}, "citations": ["a:1", "b:2"]}
 

@@ -25,8 +25,7 @@ from arms.retriever.search import Library, Request, request_of
 from arms.retriever.vector import VectorRanker, VectorStore
 from arms.work import Work
 from octolog.domain.reports import ResultStatus
-from tests.unit.arms.doubles import RecordingMeter, assignment
-from tests.unit.arms.test_builtin import ScriptedModel
+from tests.unit.arms.doubles import RecordingMeter, ScriptedModel, assignment
 
 KRAKEN = "# Animals\n\n## Kraken\n\nThe kraken has eight arms and lives in the deep sea.\n"
 BROKER = "# Broker\n\nA broker keeps partitions of the log.\n\n## Restart\n\nThe broker restarts within two seconds.\n"

@@ -12,8 +12,8 @@ from typer.testing import CliRunner, Result
 from octolog.app.audit import export_bundle
 from octolog.cli.application import build
 from streams.notary.keys import KeyRing
+from tests.replay.notary import sign
 from tests.replay.scenarios import success_at_once
-from tests.replay.test_hashes import sign
 
 
 def _run(*arguments: str) -> Result:

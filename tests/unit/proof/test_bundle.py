@@ -26,8 +26,8 @@ from octolog.verifier.verify import main, summary, verify_bundle
 from streams.notary.keys import KeyRing
 from streams.topics import CHECKPOINTS, CONTRACTS, DEAD_LETTERS, RESULTS, TASKS
 from tests.replay.log import World
+from tests.replay.notary import sign
 from tests.replay.scenarios import SCENARIOS
-from tests.replay.test_hashes import sign
 from tests.replay.wandering import wander
 
 

@@ -19,7 +19,7 @@ from octolog.verifier.verify import verify_bundle
 from octolog.verifier.zipped import Part, directory, local_header, read_local_header
 from streams.notary.keys import KeyRing
 from streams.topics import RESULTS
-from tests.replay.test_hashes import sign
+from tests.replay.notary import sign
 from tests.replay.wandering import wander
 
 EDITS = int(os.environ.get("OCTOLOG_TEST_EDITS", "200"))

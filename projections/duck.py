@@ -135,6 +135,15 @@ class Store:
             with suppress(duckdb.Error):  # an aborted transaction takes the name with it
                 self._connection.unregister("incoming")
 
+    def rows_of(self, frame: object, sql: str) -> list[dict[str, Any]]:
+        """What a query that reads a frame as `incoming` answers, on the writer's connection."""
+        self._connection.register("incoming", frame)
+        try:
+            return _rows(self._connection, sql, None)
+        finally:
+            with suppress(duckdb.Error):
+                self._connection.unregister("incoming")
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All of it or nothing.

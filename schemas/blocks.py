@@ -73,7 +73,7 @@ class BlockSchema:
     """
 
     def __init__(self, schema_json: str) -> None:
-        schema = json.loads(schema_json)
+        schema = _named_in_full(json.loads(schema_json))
         self.name = _full_name(schema, "")
         flattened = list(_Flattener().fields(schema, (), ""))
         self.columns: Final = tuple(column for _, columns in flattened for column in columns)
@@ -213,6 +213,28 @@ def _with_defaults(record: dict[str, Any], values: dict[str, Any]) -> dict[str, 
 
 def _kind(schema: Any) -> str:
     return str(schema["type"]) if isinstance(schema, dict) else str(schema)
+
+
+def _named_in_full(schema: Any, namespace: str = "") -> Any:
+    """The schema with every name in full: a type takes the namespace of the one around it, and is then named by it."""
+    if isinstance(schema, str):
+        known = schema == "null" or schema in _PRIMITIVES or "." in schema
+        return schema if known or not namespace else f"{namespace}.{schema}"
+    if isinstance(schema, list):
+        return [_named_in_full(branch, namespace) for branch in schema]
+    if not isinstance(schema["type"], str):  # a type that is written around a type
+        return {**schema, "type": _named_in_full(schema["type"], namespace)}
+    full = dict(schema)
+    if "name" in schema:
+        own = _full_name({"namespace": namespace, **schema}, "")
+        full["name"], namespace = own, own.rpartition(".")[0]
+    if "items" in schema:
+        full["items"] = _named_in_full(schema["items"], namespace)
+    if "fields" in schema:
+        full["fields"] = [
+            {**field, "type": _named_in_full(field["type"], namespace)} for field in schema["fields"]
+        ]
+    return full
 
 
 def _full_name(schema: dict[str, Any], otherwise: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from octolog.domain.errors import StoreUnavailable, UndecodableRecord
 from octolog.ports import DeadLetterSink, LogRecord, Positions
-from projections.analytics import places
+from projections.analytics import places, settled
 from projections.analytics.fold import NO_SCHEMA, Batch, Group, fold
 from projections.analytics.programs import FOLDS, SOURCES, TABLES, store_programs
 from projections.analytics.views import views_sql
@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS meta.positions (
 
 def layout() -> str:
     """Changes with any table, view, or statement that fills one: a store made by another is filled anew."""
-    return layout_digest(*TABLES, *places.DDL, *FOLDS, views_sql())
+    return layout_digest(*TABLES, *places.DDL, *FOLDS, *settled.ddl(), views_sql())
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,7 @@ class AnalyticsProjection:
         self._reader = reader or ColumnReader(ids)
         self._decoder = ThreadPoolExecutor(1, thread_name_prefix="columns")
         self._positions: Positions = {}
+        self._settling = settled.Settling(store, settled.ENOUGH)
         self.last = Stored(0, ())
         self._open()
 
@@ -110,6 +111,7 @@ class AnalyticsProjection:
                         of_trees.append((table.name, frame))
             places.store_places(self._store, of_trees)
             store_programs(self._store, of_programs)
+            self._settling.store_batch(of_trees, batch.positions)
             if self._dead_letters is not None:
                 for refusal in refused:
                     self._dead_letters.refuse(refusal.record, refusal.reason, refusal.error)
@@ -127,8 +129,8 @@ class AnalyticsProjection:
             self._store.execute(_META)
             for table in tables():
                 self._store.execute(table.ddl)
-            for ddl in (*TABLES, *places.DDL):
-                self._store.execute(ddl)
+            for sql in (*settled.dropped(), *TABLES, *places.DDL, *settled.ddl()):
+                self._store.execute(sql)
             self._store.execute(views_sql())
             self._store.execute(
                 "INSERT INTO meta.projections VALUES (?, ?, ?)", [self.name, self.version, layout()]
@@ -204,6 +206,7 @@ class AnalyticsProjection:
             "SELECT topic, partition, next_offset FROM meta.positions WHERE projection = ?", [self.name]
         )
         self._positions = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+        self._settling.begin(self._positions)
 
     def _relations(self) -> list[tuple[str, str]]:
         rows = self._store.rows(

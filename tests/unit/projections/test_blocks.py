@@ -40,6 +40,13 @@ def history(ids: TopicSchemaIds) -> History:
     return history
 
 
+def test_a_schema_as_the_registry_words_it_is_read_in_columns_too(ids: TopicSchemaIds) -> None:
+    for table in tables():
+        written = catalog.schema_json(table.record)
+        worded = ids.by_id(ids.register(table.record, written))[1]
+        assert BlockSchema(worded).columns == BlockSchema(written).columns
+
+
 def schema_id(record: LogRecord) -> int:
     return int.from_bytes((record.value or b"")[1:5], "big")
 

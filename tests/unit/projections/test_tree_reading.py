@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from itertools import islice
 
+import polars as pl
 import pytest
 
 from octolog.domain.ids import TaskId
-from projections.analytics import queries
+from projections.analytics import queries, settled
 from projections.analytics.places import place_of
 from projections.analytics.sink import AnalyticsProjection
 from projections.analytics.state import attempts_of, nodes_of, tasks_of, tree_row
@@ -55,6 +56,52 @@ def test_a_store_without_the_index_answers_the_same(known: Known, roots: list[Ta
         assert queries.task(store, root) == queries.task(known.store, root)
         assert provenance(store, root) == provenance(known.store, root)
         assert queries.root_of(store, root) == root
+    projection.close()
+
+
+@pytest.mark.parametrize("size", [10_000, 700])
+def test_trees_that_are_over_say_the_same_once_they_are_stored(
+    known: Known, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settled, "ENOUGH", 1)
+    store = Store.open(None)
+    projection = AnalyticsProjection(store, known.ids)
+    for start in range(0, len(known.records), size):
+        projection.apply(known.records[start : start + size], {})
+    assert store.rows("SELECT count(*) AS n FROM meta.settled_tasks")[0]["n"] > 0
+    for view in ("tasks", "trees", "step_latency"):
+        assert store.rows(f"FROM {view} ORDER BY ALL") == known.store.rows(f"FROM {view} ORDER BY ALL")
+    projection.close()
+
+
+def test_a_fact_that_comes_when_a_tree_is_over_opens_it_again(known: Known) -> None:
+    store = Store.open(None)
+    projection = AnalyticsProjection(store, known.ids)
+    projection.apply(known.records, {})
+    tree = pl.DataFrame(
+        {
+            "link_root_task_id": ["task-000001"],
+            "link_seq": [9_999],
+            "log_partition": [0],
+            "log_offset": [10**9],
+        },
+        schema_overrides={"log_partition": pl.Int32},
+    )
+    settling = settled.Settling(store, enough=1)
+    before = store.rows("FROM tasks ORDER BY ALL")
+    for _ in range(2):
+        with store.transaction():
+            settling.store_batch([("retry_due", tree)], {})
+        opened = store.rows(
+            "SELECT DISTINCT root_task_id FROM meta.trees_open WHERE root_task_id = 'task-000001'"
+        )
+        assert len(opened) == 1
+        assert store.rows("FROM tasks ORDER BY ALL") == before
+        with store.transaction():
+            settling.settle({})
+        assert store.rows("FROM tasks ORDER BY ALL") == before
+        stored = "SELECT count(*) AS n FROM meta.settled_trees WHERE root_task_id = 'task-000001'"
+        assert store.rows(stored)[0]["n"] == 1
     projection.close()
 
 

@@ -107,11 +107,11 @@ class Connection:
         if partitions is None:
             made = admin.topics().get(TASKS)
             partitions = made.partitions if made else self.settings.partitions
-        return admin.create(topic_plan(partitions).topics)
+        return admin.create(topic_plan(partitions, self.settings.replication_factor).topics)
 
     def ensure_assignment_topic(self, arm_id: str) -> None:
         """Create an arm's assignment topic if it is missing."""
-        self.admin().create([assignment_topic(arm_id)])
+        self.admin().create([assignment_topic(arm_id, self.settings.replication_factor)])
 
     def topics(self) -> list[Mapping[str, object]]:
         """Every octolog topic as it is: name, partitions, records' end offsets summed, what it carries."""

@@ -16,8 +16,8 @@ from pydantic_settings import (
 )
 
 from arms.prices.own import OwnPrice, twice_given
+from octolog.domain.defaults import LEASE_MS, WINDOW
 from octolog.domain.errors import SettingsError
-from octolog.domain.shard import DEFAULT_LEASE_MS, DEFAULT_WINDOW
 
 _KAFKA_PREFIX: Final = "OCTOLOG_KAFKA_"
 TOML_FILE: Final = "octolog.toml"
@@ -45,9 +45,12 @@ class Settings(BaseSettings):
         prices: What models cost here, `[[prices]]` in the file: `model`, `input_dollars` and `output_dollars` per
             million tokens, and `since` which day (UTC).
         partitions: Partitions of the co-partitioned topics, at their creation.
+        replication_factor: Copies of every record in topics made here; None: the cluster's default.
         node: Name of this node among those of its cluster, stable over restarts; empty: made once and kept in `home`.
         roles: What this node runs: processor, knowledge, memory, arms, comma separated.
         processors: Processes of the task processor.
+        metrics_port: Port for Prometheus to scrape, at `/metrics`; None: no metrics are served.
+        metrics_host: Address it listens on.
         window: Attempts one arm may hold from one partition.
         lease_ms: How long an arm may stay silent, milliseconds.
         arms: Which built-in arms the node hosts, by name, comma separated; empty: none.
@@ -79,11 +82,14 @@ class Settings(BaseSettings):
     models: str = ""
     prices: tuple[OwnPrice, ...] = ()
     partitions: int = Field(default=4, ge=1, le=1_000)
+    replication_factor: int | None = Field(default=None, ge=1, le=100)
     node: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{0,60}$")
     roles: str = ",".join(ROLES)
     processors: int = Field(default=1, ge=1, le=64)
-    window: int = Field(default=DEFAULT_WINDOW, ge=1)
-    lease_ms: int = Field(default=DEFAULT_LEASE_MS, ge=500)
+    metrics_port: int | None = Field(default=None, ge=1, le=65_535)
+    metrics_host: str = "127.0.0.1"
+    window: int = Field(default=WINDOW, ge=1)
+    lease_ms: int = Field(default=LEASE_MS, ge=500)
     arms: str = "review,guardian"
     executor_commands: str = "cat,echo,find,grep,head,ls,tail,wc"
     executor_hosts: str = ""

@@ -149,6 +149,8 @@ class Supervisor:
         names = {"processor": [f"processor-{number}" for number in range(settings.processors)]}
         roles = [role for role in ROLES if settings.runs(role) and (role != "arms" or settings.arms)]
         self.children = [Child(role, name) for role in roles for name in names.get(role, [role])]
+        if settings.metrics_port is not None:
+            self.children.append(Child("metrics", "metrics"))
         for child in self.children:
             self._spawn(child)
 

@@ -29,15 +29,20 @@ def _document() -> dict[str, Any]:
     return cast("dict[str, Any]", yaml.safe_load(text))
 
 
-def topic_plan(partitions: int) -> TopicPlan:
-    """The fixed topics; `partitions` is the number of the co-partitioned ones."""
+def topic_plan(partitions: int, copies: int | None = None) -> TopicPlan:
+    """The fixed topics.
+
+    Args:
+        partitions: Of the co-partitioned ones.
+        copies: Of every record; None: the cluster's default.
+    """
     document = _document()
     defaults = document["defaults"]
     specs = tuple(
         TopicSpec(
             name,
             partitions if topic["partitions"] == "trees" else topic["partitions"],
-            defaults["replication_factor"],
+            copies,
             {**defaults["config"], **topic.get("config", {})},
         )
         for name, topic in document["topics"].items()
@@ -45,11 +50,9 @@ def topic_plan(partitions: int) -> TopicPlan:
     return TopicPlan(specs, {name: topic["carries"] for name, topic in document["topics"].items()})
 
 
-def assignment_topic(arm_id: str) -> TopicSpec:
-    """The topic an arm's assignments lie in."""
+def assignment_topic(arm_id: str, copies: int | None = None) -> TopicSpec:
+    """The topic an arm's assignments lie in; `copies` as in `topic_plan`."""
     document = _document()
     mine = document["assignments"]
     config = {**document["defaults"]["config"], **mine["config"]}
-    return TopicSpec(
-        mine["prefix"] + arm_id, mine["partitions"], document["defaults"]["replication_factor"], config
-    )
+    return TopicSpec(mine["prefix"] + arm_id, mine["partitions"], copies, config)

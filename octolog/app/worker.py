@@ -124,11 +124,18 @@ def _arms(settings: Settings, name: str, state: StateFile) -> None:
     run_arms(settings, name, state)
 
 
+def _metrics(settings: Settings, _name: str, state: StateFile) -> None:
+    from octolog.app.metrics import run_metrics
+
+    run_metrics(settings, state, Stop())
+
+
 _KINDS: Final[dict[str, Callable[[Settings, str, StateFile], None]]] = {
     "processor": _processor,
     "knowledge": _knowledge,
     "memory": _memory,
     "arms": _arms,
+    "metrics": _metrics,
 }
 
 

@@ -10,6 +10,7 @@ import typer
 # One module each; importing one registers its commands and loads nothing heavy.
 _MODULES: Final = (
     "node",
+    "metrics",
     "submit",
     "task",
     "approval",

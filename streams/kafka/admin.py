@@ -15,6 +15,8 @@ from octolog.domain.errors import BrokerUnavailable, OctologError, SettingsError
 from streams.kafka.config import REQUEST_TIMEOUT_S, KafkaConfig
 from streams.kafka.errors import Refusals, asked, translated
 
+_CLUSTERS: Final = -1
+"""A replication factor that leaves the number to the cluster."""
 _KNOWN_S: Final = 30.0
 _KNOWN_PAUSE_S: Final = 0.02
 
@@ -26,13 +28,13 @@ class TopicSpec:
     Attributes:
         name: Its name.
         partitions: How many.
-        replication_factor: Copies of each.
+        replication_factor: Copies of each record; None: the cluster's default.
         config: Topic properties.
     """
 
     name: str
     partitions: int
-    replication_factor: int = 1
+    replication_factor: int | None = None
     config: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -118,7 +120,9 @@ class KafkaAdmin:
                 NewTopic(
                     spec.name,
                     num_partitions=spec.partitions,
-                    replication_factor=spec.replication_factor,
+                    replication_factor=_CLUSTERS
+                    if spec.replication_factor is None
+                    else spec.replication_factor,
                     config=dict(spec.config),
                 )
                 for spec in missing

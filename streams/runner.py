@@ -22,9 +22,9 @@ from typing import Any, Final, TypeAlias
 
 import structlog
 
+from octolog.domain.defaults import LEASE_MS, WINDOW
 from octolog.domain.errors import Fenced, Unavailable, UndecodableRecord
 from octolog.domain.ids import ArmId, TaskId
-from octolog.domain.shard import DEFAULT_LEASE_MS, DEFAULT_WINDOW
 from octolog.domain.upkeep import TimerFired, TimerKind
 from octolog.ports import LogRecord
 from schemas.codec import Codec
@@ -79,8 +79,8 @@ class WorkerSettings:
 
     slot: str
     state_dir: Path
-    window: int = DEFAULT_WINDOW
-    lease_ms: int = DEFAULT_LEASE_MS
+    window: int = WINDOW
+    lease_ms: int = LEASE_MS
     max_batch: int = _MAX_BATCH
     snapshot_facts: int = _SNAPSHOT_FACTS
 

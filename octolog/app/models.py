@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any, Final
 
-import httpx
-
 from octolog.app.settings import Settings
 from schemas.xml.models import known_models
 
@@ -35,6 +33,8 @@ class Models:
         key = self._settings.llm_api_key
         headers = {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}
         url = f"{self._settings.llm_base_url.rstrip('/')}/models"
+        import httpx  # most documents name a model that is listed
+
         try:
             answer: Any = httpx.get(url, headers=headers, timeout=_TIMEOUT_S).raise_for_status().json()
             return frozenset(str(model["id"]) for model in answer["data"])

@@ -11,15 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import psutil
-
-from deploy.kafka import EmbeddedKafka
 from octolog.app.processes import StateFile, Stop, wait_until
 from octolog.app.settings import Settings
 from octolog.domain.errors import OctologError, Unavailable
 
 if TYPE_CHECKING:
     # Whoever only asks how a node is, as most commands do, need not wait for what it takes to run one.
+    import psutil
+
     from octolog.app.supervisor import Stage, Supervisor
 
 _NODE: Final = "node"
@@ -122,6 +121,8 @@ def up(settings: Settings, *, detach: bool, progress: Stage) -> NodeInfo:
 
 def down(settings: Settings) -> bool:
     """Stop the node of this home and its broker; False when none ran."""
+    import psutil
+
     state = _node_file(settings).read()
     supervisor = _process(state)
     stopped = False
@@ -156,6 +157,11 @@ def status(settings: Settings) -> NodeStatus:
         query_url(settings) if running else None,
         settings.home,
     )
+
+
+def runs(settings: Settings) -> bool:
+    """Whether the node of this home runs, whatever it is at."""
+    return _process(_node_file(settings).read()) is not None
 
 
 def query_url(settings: Settings) -> str | None:
@@ -285,6 +291,8 @@ def _process(state: dict[str, Any] | None) -> psutil.Process | None:
     """The live process that wrote a state file; None for a dead one, or another that got its number."""
     if state is None:
         return None
+    import psutil
+
     try:
         process = psutil.Process(state["pid"])
         alive = process.is_running() and process.status() != psutil.STATUS_ZOMBIE
@@ -301,6 +309,10 @@ def _component(name: str, said: dict[str, Any]) -> Component:
 
 
 def _broker(settings: Settings) -> Component:
+    import psutil
+
+    from deploy.kafka import EmbeddedKafka
+
     info = EmbeddedKafka(settings.home, port=settings.broker_port).find_running()
     if info is None:
         return Component("kafka", "stopped", 0, 0, "")

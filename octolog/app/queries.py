@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import httpx
-
-from octolog.app.node import query_url, status
+from octolog.app.loopback_client import LoopbackClient, Reply
+from octolog.app.node import query_url, runs
 from octolog.app.settings import Settings
 from octolog.domain import errors
 from octolog.domain.errors import NotFound, OctologError, StoreUnavailable, Unavailable
@@ -169,13 +169,12 @@ def open_queries(settings: Settings) -> Iterator[Queries]:
         StoreUnavailable: When the service does not come back, or the file cannot be opened.
     """
     deadline = time.monotonic() + _PATIENCE_S
-    while (url := query_url(settings)) is None and status(settings).running:
+    while (url := query_url(settings)) is None and runs(settings):
         if time.monotonic() > deadline:
             raise StoreUnavailable(f"no query service after {_PATIENCE_S:.0f} s; see `octolog status`")
         time.sleep(_PAUSE_S)
     if url is not None:
-        with httpx.Client(base_url=url, timeout=TIMEOUT_S + 5) as client:
-            yield Queries(_Remote(client))
+        yield Queries(_Remote(LoopbackClient(url, "the query service")))
         return
     from octolog.app.knowledge_files import current_file
     from projections.duck import Store
@@ -196,7 +195,7 @@ def queries_of(store: Any) -> Queries:
 
 
 class _Remote:
-    def __init__(self, client: httpx.Client) -> None:
+    def __init__(self, client: LoopbackClient) -> None:
         self._client = client
 
     def call(self, method: str, args: Mapping[str, Any]) -> Any:
@@ -207,7 +206,7 @@ class _Remote:
         response = self._post("/sql", asked, timeout_s=timeout_s + 5)
         from pyarrow import ipc
 
-        return Answer(ipc.open_stream(response.content).read_all(), response.headers["X-Truncated"] == "1")
+        return Answer(ipc.open_stream(response.content).read_all(), response.headers["x-truncated"] == "1")
 
     def swap(self, file: str) -> dict[str, Any]:
         response = self._post("/swap", {"file": file}, timeout_s=SWAP_TIMEOUT_S)
@@ -219,21 +218,11 @@ class _Remote:
         return {(place.rsplit("/", 1)[0], int(place.rsplit("/", 1)[1])): at for place, at in places.items()}
 
     def _get(self, path: str) -> Any:
-        try:
-            return self._client.get(path).json()
-        except httpx.HTTPError as error:
-            raise StoreUnavailable(
-                f"the query service does not answer: {error}; see `octolog status`"
-            ) from error
+        return self._client.ask("GET", path, timeout_s=TIMEOUT_S + 5).json()
 
-    def _post(self, path: str, body: Any, timeout_s: float = TIMEOUT_S + 5) -> httpx.Response:
-        try:
-            response = self._client.post(path, json=body, timeout=timeout_s)
-        except httpx.HTTPError as error:
-            raise StoreUnavailable(
-                f"the query service does not answer: {error}; see `octolog status`"
-            ) from error
-        if response.status_code != httpx.codes.OK:
+    def _post(self, path: str, body: Any, timeout_s: float = TIMEOUT_S + 5) -> Reply:
+        response = self._client.ask("POST", path, body, timeout_s=timeout_s)
+        if response.status != HTTPStatus.OK:
             raise _error(response)
         return response
 
@@ -262,12 +251,12 @@ class _Local:
         return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
 
 
-def _error(response: httpx.Response) -> OctologError:
+def _error(response: Reply) -> OctologError:
     """The service's refusal as the error it was."""
     try:
         said = response.json()
     except ValueError:
-        return StoreUnavailable(f"the query service failed: HTTP {response.status_code}")
+        return StoreUnavailable(f"the query service failed: HTTP {response.status}")
     kind = getattr(errors, said.get("error", ""), StoreUnavailable)
     return (
         kind(said.get("message", "")) if issubclass(kind, OctologError) else StoreUnavailable(said["message"])

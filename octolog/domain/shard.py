@@ -19,6 +19,7 @@ from octolog.domain.assignment import ArmCommand, AttemptRevoked
 from octolog.domain.border import Border, FaultIn
 from octolog.domain.chain import GENESIS, RULES, Link
 from octolog.domain.contract import ContractCommand
+from octolog.domain.defaults import LEASE_MS, WINDOW
 from octolog.domain.errors import InvalidContract
 from octolog.domain.evaluator.places import is_leaf
 from octolog.domain.ids import MAX_TASK_ID_LENGTH, ArmId, AttemptId, TaskId
@@ -38,13 +39,6 @@ from octolog.domain.task.state import Attempt, NodeStatus, Tree, TreeStatus, abs
 from octolog.domain.upkeep import TimerFired, TimerKind
 
 Input: TypeAlias = ContractCommand | ArmReport | TimerFired
-
-DEFAULT_WINDOW: Final = 256
-"""Attempts one arm may hold from one partition: enough to keep it busy over a round trip (half as many let one wide
-map wait a third of its time), few enough to be taken back."""
-
-DEFAULT_LEASE_MS: Final = 10_000
-"""An arm renews at a third of it; so two renewals may be lost before the attempt is."""
 
 _REFIRE_MS: Final = 1_000
 """A timer that fired but was not consumed yet fires again after this long."""
@@ -115,8 +109,8 @@ class Shard:
         tell: Callable[[ArmCommand], None] | None,
         closed: ClosedTrees,
         *,
-        window: int = DEFAULT_WINDOW,
-        lease_ms: int = DEFAULT_LEASE_MS,
+        window: int = WINDOW,
+        lease_ms: int = LEASE_MS,
         count: Callable[[ArmCallCounted], None] | None = None,
         fault_in: FaultIn | None = None,
         remember: Callable[[MemoryRecorded], None] | None = None,

@@ -14,13 +14,14 @@ from typing import Final, NamedTuple
 from octolog.domain.arm import ArmCallCounted
 from octolog.domain.assignment import ArmCommand, AttemptAssignment
 from octolog.domain.chain import GENESIS, Link, fact_hash
+from octolog.domain.defaults import LEASE_MS, WINDOW
 from octolog.domain.errors import InvalidContract, LogCorrupted
 from octolog.domain.facts import Fact
 from octolog.domain.ids import TaskId
 from octolog.domain.memory import MemoryRecorded
 from octolog.domain.registry import Registry
 from octolog.domain.reports import ContextRecalled, HandlerMetrics, ModelCallIntended, ResourceUsed
-from octolog.domain.shard import DEFAULT_LEASE_MS, DEFAULT_WINDOW, ClosedTree, Input, OpenTree, Shard
+from octolog.domain.shard import ClosedTree, Input, OpenTree, Shard
 from octolog.domain.upkeep import TimerFired, TimerKind
 from octolog.testing.arms import ArmsTopic
 from octolog.testing.specification import START_MS
@@ -119,8 +120,8 @@ class ShardLog:
         self,
         arms: ArmsTopic,
         *,
-        window: int = DEFAULT_WINDOW,
-        lease_ms: int = DEFAULT_LEASE_MS,
+        window: int = WINDOW,
+        lease_ms: int = LEASE_MS,
         now_ms: int = START_MS,
     ) -> None:
         self.arms, self._window, self._lease_ms, self.now_ms = arms, window, lease_ms, now_ms

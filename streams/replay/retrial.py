@@ -6,10 +6,11 @@ from typing import Any, Final
 
 from octolog.domain import facts as f
 from octolog.domain.chain import HASH_BYTES, Link
+from octolog.domain.defaults import LEASE_MS, WINDOW
 from octolog.domain.errors import UndecodableRecord
 from octolog.domain.ids import TaskId
 from octolog.domain.reports import AttemptHeartbeat, AttemptStarted
-from octolog.domain.shard import DEFAULT_LEASE_MS, DEFAULT_WINDOW, ClosedTrees, Input, Shard
+from octolog.domain.shard import ClosedTrees, Input, Shard
 from octolog.domain.task.decide import decide
 from octolog.domain.task.ledger import RESOURCES, ZERO, Vector, add, bounds, vector
 from octolog.domain.task.state import Tree
@@ -77,7 +78,7 @@ class Retrial(TaskProcessor):
         memories: RememberedMemories | None = None,
     ) -> None:
         # What the engine was set to comes with every fact.
-        super().__init__(partition, codec, _never, closed, window=DEFAULT_WINDOW, lease_ms=DEFAULT_LEASE_MS)
+        super().__init__(partition, codec, _never, closed, window=WINDOW, lease_ms=LEASE_MS)
         self.shard = Shard(
             self._record,
             None,

@@ -8,7 +8,8 @@ from typing import Any
 
 from octolog.domain.arm import ArmEvent
 from octolog.domain.assignment import ArmCommand, AttemptAssignment
-from octolog.domain.shard import DEFAULT_LEASE_MS, DEFAULT_WINDOW, ClosedTree, Input
+from octolog.domain.defaults import LEASE_MS, WINDOW
+from octolog.domain.shard import ClosedTree, Input
 from octolog.domain.upkeep import TimerFired, TimerKind
 from octolog.ports import LogRecord, Positions
 from schemas.codec import Codec, RecordedFact
@@ -77,8 +78,8 @@ class MemoryReader:
 class Decided:
     """How the engine is set when it decides."""
 
-    window: int = DEFAULT_WINDOW
-    lease_ms: int = DEFAULT_LEASE_MS
+    window: int = WINDOW
+    lease_ms: int = LEASE_MS
 
 
 @dataclass

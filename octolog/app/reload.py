@@ -11,26 +11,47 @@ from typing import Final
 
 from octolog.app.processes import Stop
 
-__all__ = ["run_again"]
+__all__ = ["Watched", "run_again"]
 
 _LOOK_S: Final = 0.3
 _STOP_S: Final = 10.0
 
 
-def run_again(arguments: Sequence[str], files: Sequence[Path], told: Callable[[str], None]) -> None:
+class Watched:
+    """Source files and when they were last written.
+
+    Args:
+        files: Lists them; asked again after every change, because a changed file may use one that is new.
+    """
+
+    def __init__(self, files: Callable[[], Sequence[Path]]) -> None:
+        self._files = files
+        self._seen = _stamps(files())
+
+    def changed(self) -> list[str]:
+        """Names of the files that changed since the last look, sorted."""
+        now = _stamps(list(self._seen))
+        found = sorted({path.name for path, stamp in now.items() if stamp != self._seen[path]})
+        if found:
+            self._seen = {**_stamps(self._files()), **now}
+        return found
+
+
+def run_again(
+    arguments: Sequence[str], files: Callable[[], Sequence[Path]], told: Callable[[str], None]
+) -> None:
     """Run `octolog ARGUMENTS` until SIGTERM or SIGINT, anew after every change.
 
     A run that ends by itself is not started again until something changes: it said why.
     """
-    stop, seen, said = Stop(), _stamps(files), False
+    stop, watched, said = Stop(), Watched(files), False
     child = _started(arguments)
     try:
         while not stop():
             time.sleep(_LOOK_S)
-            now = _stamps(files)
-            changed = sorted(path.name for path in files if now[path] != seen[path])
+            changed = watched.changed()
             if changed:
-                seen, said = now, False
+                said = False
                 told(f"{', '.join(changed[:3])} changed; starting again")
                 _ended(child)
                 child = _started(arguments)

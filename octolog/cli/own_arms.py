@@ -73,7 +73,7 @@ def run(
         from octolog.app.reload import run_again
 
         arguments = [word for word in sys.argv[1:] if word != "--reload"]
-        run_again(arguments, files_of(targets), warn)
+        run_again(arguments, lambda: files_of(targets), warn)
         return
     _host(call, arms, slot, health_port, threads, "code changes count after a restart; --reload does that")
 

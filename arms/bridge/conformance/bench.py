@@ -18,6 +18,7 @@ from octolog.domain.values import Limits
 
 __all__ = ["Broken", "Skipped", "Stand"]
 
+_WITHOUT_OUTPUT: Final = ("subtask", "operators")
 ALLOWANCE: Final = Limits(max_tokens=10_000, max_time_ms=300_000, max_cost_micros=1_000_000, max_llm_calls=10)
 
 
@@ -65,9 +66,8 @@ class Stand:
         return request_of(self.assignment(task, attempt_id), self.limit_s)
 
     def _plainest(self) -> Sample | None:
-        """The first sample whose answer asks for nothing, else the first."""
-        samples = self.described().samples
-        return next((each for each in samples if not each.shows), next(iter(samples), None))
+        """The first sample whose answer asks for nothing, else the first that has an output all the same."""
+        return min(self.described().samples, key=_asking, default=None)
 
     def assignment(self, task: Sample, attempt_id: str | None = None, **more: Any) -> AttemptAssignment:
         """An attempt at a sample, as the processor would assign it."""
@@ -140,6 +140,10 @@ class Stand:
         return await answered(
             self.transport.post("/execute", request, timeout_s or self.limit_s, key), "POST /execute"
         )
+
+
+def _asking(sample: Sample) -> int:
+    return 0 if not sample.shows else 2 if sample.shows in _WITHOUT_OUTPUT else 1
 
 
 async def answered(asked: Any, what: str) -> Reply:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from tests.unit.bridge.services import EXAMPLE, example
 
@@ -37,7 +37,7 @@ def noticing(**description: Any) -> Iterator[str]:
         attempts = example.Attempts()
 
     Handler.description = {**notices.DESCRIPTION, **description}
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), cast("Any", Handler))
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from octolog.app.own_arms import files_of, load
+from octolog.app.reload import Watched
 from octolog.app.services import from_file, service
 from octolog.cli.application import build
 from octolog.domain.errors import SettingsError
@@ -52,6 +54,21 @@ def run(*arguments: str) -> Result:
 def test_a_module_gives_all_arms_it_defines_and_none_that_it_imports(folder: Path) -> None:
     assert [made.arm_id for made in load(["waysin_arms"])] == ["first", "second-arm"]
     assert files_of(["waysin_arms"]) == sorted(folder.glob("*.py"))
+
+
+def test_a_change_is_seen_once_and_files_that_came_with_it_are_watched_from_then_on(folder: Path) -> None:
+    load(["waysin_arms"])
+    watched = Watched(lambda: files_of(["waysin_arms"]))
+    assert watched.changed() == []
+    source, added = folder / "waysin_arms.py", folder / "waysin_added.py"
+    added.write_text("x = 1\n")
+    os.utime(source, ns=(1, 1))
+    assert watched.changed() == ["waysin_arms.py"]
+    assert watched.changed() == []
+    os.utime(added, ns=(1, 1))
+    assert watched.changed() == ["waysin_added.py"]
+    source.unlink()
+    assert watched.changed() == ["waysin_arms.py"]
 
 
 def test_functions_are_named_by_name_or_by_their_arms_id(folder: Path) -> None:

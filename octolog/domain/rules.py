@@ -78,6 +78,10 @@ MAX_APPROVAL_MS: Final = 30 * 24 * 3_600 * 1_000
 """A month: who has not decided by then will not."""
 
 MAX_PLANNED_STEPS: Final = 10
+_PROGRAM_CONTEXT: Final = (
+    f"{{}} characters; at most {MAX_JSON_BYTES}: a program decides by its context, which must be in the log; "
+    "name large data by path or URL in it, or let a task of the program read it"
+)
 MAX_INPUT_CHARS: Final = 2 * 1024 * 1024
 """Outputs of prerequisites that one assignment may carry; well below the largest record."""
 
@@ -130,6 +134,8 @@ def check_contract(contract: TaskContract) -> None:
             raise InvalidContract("CYCLE", "parent_task_id", "a task cannot be its own parent")
     check_limits("budget", contract.budget)
     check_json("constraints", contract.constraints_json)
+    if contract.operators and len(contract.context_json) > MAX_JSON_BYTES:
+        raise InvalidContract("VALIDATION", "context", _PROGRAM_CONTEXT.format(len(contract.context_json)))
     check_json("context", contract.context_json)
     if contract.context_blob is not None:
         check_claim("context", contract.context_json, contract.context_blob)

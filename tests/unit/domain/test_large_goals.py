@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,10 +36,11 @@ def store(tmp_path: Path) -> Blobs:
 def test_a_program_with_a_large_context_is_refused_at_submission_and_told_what_to_do(store: Blobs) -> None:
     command = submit(operators=(ATOMIC,), context_json=LARGE)
     assert ATOMIC.role is Role.ROOT
-    for checked in (
+    checks: tuple[Callable[[], None], ...] = (
         lambda: check_submission(command.contract, 4_000_000),
         lambda: check_command(claimed(command, lambda: store)),
-    ):
+    )
+    for checked in checks:
         with pytest.raises(InvalidContract) as told:
             checked()
         assert (told.value.code, told.value.field) == ("VALIDATION", "context")

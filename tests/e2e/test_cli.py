@@ -209,7 +209,8 @@ def test_a_watch_ends_with_the_tree(node: Node) -> None:
     done = node.json("submit", "-", "--wait", given='{"goal": "g", "assigned_arm": "noop"}')
     said = node.json("task", "watch", done["task_id"])
     assert (said["status"], len(said["tasks"])) == ("completed", 1)
-    deadline = time.monotonic() + 60  # the list is of the projections, which follow the log that the watch reads
+    # The watch reads the log; the list is of the projections, which follow it.
+    deadline = time.monotonic() + 60
     while done["task_id"] not in {row["root_task_id"] for row in node.json("task", "list")["tasks"]}:
         assert time.monotonic() < deadline, "the tree is not listed within 60 s"
 

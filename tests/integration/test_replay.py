@@ -9,7 +9,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -27,6 +27,7 @@ from octolog.domain.assignment import AttemptAssignment
 from octolog.domain.audit import Checkpoint
 from octolog.domain.facts import AttemptEnded
 from octolog.domain.ids import TaskId
+from octolog.domain.memory import EntityType, MemoryProposal, MemoryRecorded
 from octolog.domain.proof.merkle import Peaks
 from octolog.domain.task.state import TreeStatus
 from octolog.domain.values import Limits, RetryPolicy
@@ -52,7 +53,7 @@ from streams.partitioner import partition_for
 from streams.replay import KafkaSource, TreeView, rebuild, state_at, verify, verify_hashes
 from streams.replay.hashes import HashCheck, HashReport
 from streams.runner import GROUP, TaskWorker, WorkerSettings
-from streams.topics import ARMS, ASSIGNMENTS, CONTRACTS, INPUTS, RESOURCES, RESULTS, TASKS
+from streams.topics import ARMS, ASSIGNMENTS, CONTRACTS, INPUTS, MEMORY, RESOURCES, RESULTS, TASKS
 from tests.replay.disk import EDITS, DiskEdit, Segment
 
 pytestmark = pytest.mark.integration
@@ -62,6 +63,7 @@ TREES = 16
 DISK_EDITS = int(os.environ.get("OCTOLOG_TEST_EDITS", "1000"))
 TOPICS_FILE = Path(__file__).resolve().parents[2] / "deploy" / "topics.yaml"
 _PATIENCE_S = 60
+_PROPOSAL = MemoryProposal(EntityType.FACT, "what was learned", 0.9, ("kafka",))
 _CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 
 
@@ -178,7 +180,7 @@ class Arms:
             self._node.say(RESULTS, failure(told, "overloaded", retryable=True))
             return
         for _ in range(1 + (mood == 4)):  # one arm says it twice
-            self._node.say(RESULTS, success(told, tokens_used=20))
+            self._node.say(RESULTS, success(told, tokens_used=20, memories=(_PROPOSAL,)))
 
     def close(self) -> None:
         self._reader.close()
@@ -193,7 +195,13 @@ def _work(node: Node) -> None:
     requests: list[tuple[str, bytes]] = []
     for number in range(TREES):
         steps = (step("one", timeout_ms=600), step("two", "one")) if number % 2 else ()
-        request = submit(f"task-{number}", steps=steps, retry=retry, budget=Limits(max_tokens=10_000))
+        request = submit(
+            f"task-{number}",
+            steps=steps,
+            retry=retry,
+            budget=Limits(max_tokens=10_000),
+            constraints_json='{"remember":true}',
+        )
         node.say(CONTRACTS, request)
         requests.append((request.root_task_id, node.codec.encode(request)))
     node.publisher.flush(10)
@@ -242,6 +250,8 @@ def test_what_a_broker_and_a_worker_wrote_is_found_right_and_whole(node: Node) -
     assert found["trees"] == TREES
     assert found["open_trees"] == 0
     assert found["dead_letters"] == 1
+    assert found["memories"] == TREES * 3 // 2  # a task without steps proposes one, each of two steps does
+    assert found["direct_memories"] == 0
     assert found["inputs_checked"] > found["causes"] >= TREES
     assert told[-1][0] == report.facts
 
@@ -478,6 +488,27 @@ def test_a_folder_that_a_broker_has_open_is_refused(node: Node, tmp_path: Path) 
 
 
 # What others write, last: it stays in the log
+
+
+def test_a_memory_written_by_another_hand_is_found_and_what_a_person_says_is_legal(node: Node) -> None:
+    with closing(KafkaLogReader(node.config)) as reader:
+        ends = reader.ends([MEMORY])
+        records = [one for batch in reader.read(dict.fromkeys(ends, 0), until=ends) for one in batch]
+    recorded = node.codec.decode(records[0].value)
+    assert isinstance(recorded, MemoryRecorded)
+    said = replace(recorded, memory=replace(recorded.memory, memory_id="said", metadata_json="{}"))
+    node.say(MEMORY, said, "said")
+    node.publisher.flush(10)
+    report = verify(_source(node))
+    assert (report.ok, report.to_json()["direct_memories"]) == (True, 1)
+    forged = replace(recorded, memory=replace(recorded.memory, memory_id="forged"))
+    node.say(MEMORY, forged, "forged")
+    node.publisher.flush(10)
+    first = verify(_source(node)).first_difference
+    assert first is not None
+    assert (first.topic, first.partition, first.kind) == (MEMORY, partition_for("forged", 4), "no-cause")
+    assert first.offset == ends[MEMORY, first.partition] + (first.partition == partition_for("said", 4))
+    assert first.tree == recorded.root_task_id
 
 
 def test_a_fact_written_by_another_hand_is_found(node: Node) -> None:

@@ -23,15 +23,17 @@ install: $(STAMP) ## make .venv from the lock file
 demo: $(STAMP) ## run the main job, start to end, on real input (ARGS="path --json")
 	@$(BIN)/octolog demo $(ARGS)
 
-# What computes keeps every core busy. What boots brokers and nodes waits much of its time, and runs two files at a
-# time (a broker each, and a node: 2 GB). What measures times, or kills a whole node at random, runs alone.
+# What computes keeps every core busy; it waits a third of its time for the disk, hence one worker more than cores.
+# What boots brokers and nodes waits even longer, and runs two files at a time (each with a broker and a node: 2 GB).
+# What measures times, or kills a whole node at random, runs alone.
 COMPUTING := tests/unit tests/contract tests/replay tests/simulation \
 	$(shell grep -L pytest.mark.integration tests/acceptance/test_*.py)
+WORKERS := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 OTHERS := $(addprefix --ignore=,$(COMPUTING))
 
 test: $(STAMP) ## run the tests (ARGS="-k name")
 ifeq ($(strip $(ARGS)),)
-	@$(BIN)/pytest --durations=15 -n auto --maxprocesses 8 --dist loadfile $(COMPUTING)
+	@$(BIN)/pytest --durations=15 -n $(WORKERS) --maxprocesses 8 --dist loadfile $(COMPUTING)
 	@$(BIN)/pytest --durations=30 -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not alone" $(OTHERS)
 	@$(BIN)/pytest --durations=5 -m "alone and not slow" $(OTHERS)
 else

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from octolog.cli.asking import Reason, TaskId, Timeout, patiently, request
 from octolog.cli.command import Call, command
 from octolog.cli.output import group, table
-from octolog.cli.task import Reason, TaskId, Timeout, patiently, request
 
 if TYPE_CHECKING:
     from octolog.client import Client

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from octolog.cli.asking import patiently
 from octolog.cli.command import Call, command
 from octolog.cli.output import fields, group, json_text, table
-from octolog.cli.task import patiently
 from octolog.domain.errors import Refused
 
 _CUSTODY_COLUMNS = {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from octolog.cli.asking import patiently
 from octolog.cli.command import Call
 from octolog.domain.errors import OctologError, Refused
 
@@ -27,8 +28,6 @@ def result(
     ] = None,
 ) -> None:
     """A completed task's output as JSON, large ones checked against the digest in the log; exits with 1 without."""
-    from octolog.cli.task import patiently
-
     settings = call.settings()
     found = patiently(lambda: _told(settings, task_id))
     output = found.get("output")

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from octolog.cli.approval import approve, deny
+from octolog.cli.asking import Reason, TaskId, Timeout, patiently, request
 from octolog.cli.command import Call, command
 from octolog.cli.output import cell, fields, group, table
 from octolog.cli.result import result, with_output
-from octolog.cli.submit import redacted_document, tell_redacted
 from octolog.cli.task_tree import TREE_COLUMNS as _BELOW_COLUMNS
 from octolog.cli.task_tree import from_core, from_rows, tree_rows
-from octolog.domain.errors import InvalidContract, NotFound
+from octolog.domain.errors import InvalidContract
 
 if TYPE_CHECKING:
     from octolog.client import Client
     from octolog.client.decisions import Sent
-
-T = TypeVar("T")
-TaskId = Annotated[str, typer.Argument(metavar="ID", help="A task id.")]
-Reason = Annotated[str, typer.Option(help="Why, for the log.")]
-Timeout = Annotated[float, typer.Option("--timeout", min=0, help="Longest wait for the decision, seconds.")]
-
-_PATIENCE_S = 2.0
-"""How long a task that was just submitted may take to reach the projections."""
 
 _TREE_COLUMNS = {
     "root_task_id": "task",
@@ -59,7 +50,6 @@ _ATTEMPT_COLUMNS = {
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    from octolog.cli import approval
     from octolog.cli.watch import watch
 
     tasks = typer.Typer(
@@ -70,8 +60,8 @@ def add_to(app: typer.Typer) -> None:
     command(tasks)(result)
     command(tasks)(watch)
     command(tasks)(cancel)
-    command(tasks)(approval.approve)
-    command(tasks)(approval.deny)
+    command(tasks)(approve)
+    command(tasks)(deny)
     app.add_typer(tasks, name="task")
 
 
@@ -130,42 +120,6 @@ def cancel(call: Call, task_id: TaskId, *, reason: Reason = "", timeout_s: Timeo
         return client.cancel(task_id, reason=reason)
 
     request(call, task_id, "cancelled", ask, timeout_s)
-
-
-def patiently(ask: Callable[[], T]) -> T:
-    """Ask again for a moment: the projections follow the log some milliseconds behind.
-
-    Raises:
-        NotFound: When they still do not know.
-    """
-    deadline = time.monotonic() + _PATIENCE_S
-    while True:
-        try:
-            return ask()
-        except NotFound:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-
-
-def request(call: Call, task_id: str, done: str, ask: Callable[[Client], Sent], timeout_s: float) -> None:
-    """Send a request about a task, wait for the decision, and say it."""
-    from octolog.client import Client
-
-    with Client(call.settings()) as client:
-        sent = ask(client)
-        tell_redacted(sent)
-        decided = client.accepted(sent, timeout_s)
-    document = {
-        "task_id": task_id,
-        "topic": sent.topic,
-        "partition": sent.partition,
-        "offset": sent.offset,
-        "status": done if decided else "requested",
-        **redacted_document(sent),
-    }
-    waits = f"{task_id}: requested; nothing changed within {timeout_s:g} s (asked before, or no node runs?)"
-    call.show(document, lambda: f"{task_id} {done}" if decided else waits)
 
 
 def _show_as_of(call: Call, task_id: str, at: str) -> None:

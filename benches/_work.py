@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -106,8 +106,3 @@ def schema_prefix(cluster: Cluster, kind: type[f.Fact]) -> bytes:
     """The five bytes that every fact of a kind begins with."""
     schema_id = cluster.ids.register(kind.schema_name, catalog.schema_json(kind.schema_name))
     return b"\0" + schema_id.to_bytes(4, "big")
-
-
-def last_hashes(values: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """The hash of the last fact of every tree, of keys and values in order."""
-    return {key: value[-32:] for key, value in values}

@@ -29,9 +29,6 @@ _DIGEST: Final = re.compile(
 _NAMED: Final = 20
 """Records behind the first that are named where a blob is wrong; all of them are counted."""
 
-LEAST_GRACE_S: Final = 3_600.0
-"""A blob is written before the record that refers to it; younger than this it may be on its way into the log."""
-
 
 def open_blobs(settings: Settings) -> Blobs:
     """The blob store: where `OCTOLOG_BLOB_URL` says, else a folder in this home. Nothing is asked of it yet.

@@ -77,7 +77,7 @@ def gather(store: Store, task_id: TaskId, *, personal: bool = True) -> Lineage:
 
 class _Gathering:
     def __init__(self, store: Store, root: TaskId, task_id: TaskId, *, personal: bool) -> None:
-        self._store, self._personal = store, personal
+        self._store = store
         self._shown = partial(shown, personal=personal)
         self._lineage = Lineage(root, task_id)
         tasks = store.rows("SELECT * FROM tasks WHERE root_task_id = ? ORDER BY seq, task_id", [root])

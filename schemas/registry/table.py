@@ -46,10 +46,6 @@ class SchemaTable:
             case None:
                 pass
 
-    def id_of(self, text: str) -> int | None:
-        """Return the id of a schema by its text, whichever subject took it."""
-        return self._ids.get(text)
-
     def find(self, subject: str, text: str) -> int | None:
         """Return the id of a live version of `subject` with this text."""
         live = (r for r in self._subject(subject) if not r.deleted and r.stands_alone)

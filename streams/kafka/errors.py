@@ -135,8 +135,3 @@ def translated(error: KafkaException, doing: str, refusals: Refusals | None = No
     code: KafkaError = error.args[0]
     reason = (refusals.last if refusals is not None else "") or code.str()
     return BrokerUnavailable(f"Kafka, while {doing}: {reason}")
-
-
-def ignorable(error: KafkaError) -> bool:
-    """True for what a consumer reports in passing and gets over by itself."""
-    return not error.fatal()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -28,7 +28,6 @@ from projections.memory.server import ServerCollections, connect
 
 EMBEDDER = HashingEmbedder()
 SPEC = Spec(EMBEDDER.model, EMBEDDER.dimension)
-Open = Callable[[], Collections]
 SERVER = os.environ.get("OCTOLOG_TEST_QDRANT_URL", "")
 NO_SERVER = "no Qdrant server: set OCTOLOG_TEST_QDRANT_URL to test one"
 

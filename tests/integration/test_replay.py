@@ -453,6 +453,7 @@ def test_the_command_names_file_offset_and_what_is_wrong(node: Node, copy: Path)
     inputs.write_bytes(data[:70] + bytes([data[70] ^ 1]) + data[71:])
     code, found = _disk(copy)
     assert code == 1
+    assert ["killed" in note for note in found["notes"]] == [True]  # as the copy of a running one seems
     by_topic = {fault["topic"]: fault for fault in found["faults"]}
     fault = by_topic[TASKS]
     assert (fault["file"], fault["partition"], fault["offset"]) == (

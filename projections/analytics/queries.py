@@ -16,10 +16,6 @@ from projections.analytics.tree import Row, Tree, read_tree
 from projections.duck import Snapshot, Store
 from projections.tables import quoted
 
-_FIRST_LOOK: Final = 5_000
-"""Tasks among which those of a status are looked for before all are: seldom are there too few."""
-_COMMON: Final = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
-"""What tasks end as; of the others there may be a few, anywhere."""
 _BELOW: Final = (
     "task_id",
     "parent_task_id",
@@ -90,18 +86,16 @@ def task(store: Store, task_id: TaskId) -> Row:
 
 def tasks(store: Store, limit: int = 50, status: str | None = None) -> list[Row]:
     """The newest tasks, steps included, newest first; `status` as in the view `tasks`."""
-    if status is None:
-        # The view is worked out for the trees of these rows alone.
-        return store.rows(
-            """SELECT * FROM tasks WHERE root_task_id IN
-                 (SELECT root_task_id FROM task_nodes ORDER BY submitted_at DESC, root_task_id, task_id LIMIT ?)
-               ORDER BY submitted_at DESC, root_task_id, task_id LIMIT ?""",
-            [limit, limit],
-        )
-    with store.snapshot() as now:
-        wanted = status.upper()
-        found = _newest(now, limit, wanted, _FIRST_LOOK) if wanted in _COMMON else []
-        return found if len(found) == limit else _newest(now, limit, wanted, None)
+    wanted = None if status is None else status.upper()
+    # Of what is stored, only the rows that are wanted are read in full.
+    return store.rows(
+        """FROM (SELECT * FROM meta.settled_tasks WHERE rowid IN (
+                   SELECT rowid FROM meta.settled_tasks WHERE $status IS NULL OR status = $status
+                   ORDER BY submitted_at DESC, root_task_id, task_id LIMIT $limit)
+               UNION ALL SELECT * FROM meta.open_tasks WHERE $status IS NULL OR status = $status)
+           ORDER BY submitted_at DESC, root_task_id, task_id LIMIT $limit""",
+        {"status": wanted, "limit": limit},
+    )
 
 
 def trees(store: Store, limit: int = 50, status: str | None = None) -> list[Row]:
@@ -208,24 +202,6 @@ def _below(tasks: list[Row], task_id: TaskId) -> list[Row]:
             inside.add(one["task_id"])
             found.append({name: one[name] for name in _BELOW})
     return found
-
-
-def _newest(now: Snapshot, limit: int, status: str, among: int | None) -> list[Row]:
-    """Of the newest tasks, `among` of them, those of a status; exact as soon as it finds `limit`. None: of all."""
-    where, values = "status = ?", [status]
-    if among is not None:
-        since = now.rows(
-            "SELECT submitted_at FROM task_nodes ORDER BY submitted_at DESC LIMIT 1 OFFSET ?", [among]
-        )
-        if not since:
-            return []
-        at = since[0]["submitted_at"]
-        # The view is worked out for the trees of these tasks alone.
-        where += """ AND submitted_at > ? AND root_task_id IN
-            (SELECT root_task_id FROM task_nodes WHERE submitted_at > ?)"""
-        values += [at, at]
-    sql = f"SELECT * FROM tasks WHERE {where} ORDER BY submitted_at DESC, root_task_id, task_id LIMIT ?"  # noqa: S608 -- no input
-    return now.rows(sql, [*values, limit])
 
 
 def _root_in(now: Snapshot, task_id: TaskId) -> TaskId:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import count
+from typing import Any, Final, cast
 from xml.parsers import expat  # it sees what the guarded parser has taken: no DTD, no entities
 
 from lxml import etree
@@ -16,7 +18,7 @@ _ATTRIBUTE: Final = re.compile(r"/@[^/]*$")
 _SHOWN: Final = re.compile(r"(\d+):(\d+)")
 
 
-def located(errors: Iterable[TaskError], data: bytes, root: etree._Element) -> tuple[Fault, ...]:
+def located(errors: Sequence[TaskError], data: bytes, root: etree._Element) -> tuple[Fault, ...]:
     """Errors with the line and column of the element that each is about.
 
     Args:
@@ -24,13 +26,19 @@ def located(errors: Iterable[TaskError], data: bytes, root: etree._Element) -> t
         data: Its text in UTF-8, as it was parsed.
         root: Its first element.
     """
-    starts = _starts(data)
-    number = {element: index for index, element in enumerate(root.iter())}
+    elements = [_element(root, error.path or "") for error in errors]
+    wanted = {element for element in elements if element is not None}
+    number: dict[etree._Element, int] = {}
+    for index, element in enumerate(root.iter()):
+        if len(number) == len(wanted):
+            break
+        if element in wanted:
+            number[element] = index
+    starts = _starts(data, set(number.values()))
     found: list[Fault] = []
-    for error in errors:
-        element = _element(root, error.path or "")
-        index = len(starts) if element is None else number.get(element, len(starts))
-        found.append(Fault(error, *starts[index]) if index < len(starts) else Fault(error))
+    for error, owner in zip(errors, elements, strict=True):
+        start = None if owner is None else starts.get(number[owner])
+        found.append(Fault(error) if start is None else Fault(error, *start))
     return tuple(found)
 
 
@@ -43,22 +51,29 @@ def of_parser(error: TaskError) -> Fault:
 def _element(root: etree._Element, path: str) -> etree._Element | None:
     """The element of a path, or of the attribute's owner."""
     try:
-        return root.getroottree().find(f".{_ATTRIBUTE.sub('', path).removeprefix(f'/{root.tag}')}")
-    except SyntaxError:  # lxml's word for a path that is none
+        found = cast("list[Any]", root.getroottree().xpath(_ATTRIBUTE.sub("", path)))
+    except etree.XPathError:
         return None
+    return found[0] if found else None
 
 
-def _starts(data: bytes) -> list[tuple[int, int]]:
-    """Line and column of every element, in the order of the document."""
-    found: list[tuple[int, int]] = []
-    parser = expat.ParserCreate("utf-8")
+class _Enough(Exception):
+    """All that was wanted was found."""
+
+
+def _starts(data: bytes, wanted: set[int]) -> dict[int, tuple[int, int]]:
+    """Line and column of some elements, by their number in the document."""
+    found: dict[int, tuple[int, int]] = {}
+    parser, numbers = expat.ParserCreate("utf-8"), count()
 
     def start(_name: str, _attributes: object) -> None:
-        found.append((parser.CurrentLineNumber, parser.CurrentColumnNumber + 1))
+        if (number := next(numbers)) in wanted:
+            found[number] = parser.CurrentLineNumber, parser.CurrentColumnNumber + 1
+            if len(found) == len(wanted):
+                raise _Enough
 
     parser.StartElementHandler = start
-    try:
+    # Where the two parsers differ on a document, what was found so far is right.
+    with suppress(_Enough, expat.ExpatError):
         parser.Parse(data, True)  # noqa: FBT003 -- it takes no keyword
-    except expat.ExpatError:  # the two parsers differ on it: what was found so far is right
-        return found
     return found

@@ -35,12 +35,12 @@ def schema_errors(root: etree._Element) -> list[TaskError]:
     schema = _schema()
     if schema.validate(root):
         return []
-    found: dict[tuple[str, str], TaskError] = {}
+    found: dict[str, TaskError] = {}
     for entry in cast("Iterable[Any]", schema.error_log):
-        path, message = _path(entry), _message(str(entry.message))
+        path = _path(entry)
         # One fault is often told twice: the facet that failed, then that the value is not of its type.
-        if not any(known == path for known, _ in found):
-            found[path, message] = invalid(path, message).error
+        if path not in found:
+            found[path] = invalid(path, _message(str(entry.message))).error
         if len(found) == MAX_FAULTS:
             break
     return list(found.values())

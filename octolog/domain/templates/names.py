@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Sequence
 from typing import Final
 
 from octolog.domain.evaluator.text import names_in
@@ -19,10 +19,11 @@ _BY_ROLE: Final = {
 def unbound(program: Program) -> list[tuple[Operator, str]]:
     """Operators with the names that only a contract's context can bind for them, in document order, each once."""
     children = {(each.parent, each.role, each.name): place for place, each in enumerate(program)}
+    inputs = [frozenset(given.name for given in each.inputs) for each in program]
     found: dict[tuple[int, str], Operator] = {}
     for place, operator in enumerate(program):
         for name, inside in _wanted(operator, place, children):
-            if not _is_bound(program, children, place, name, inside=inside):
+            if not _is_bound(program, children, inputs, place, name, inside=inside):
                 found[place, name] = operator
     return [(operator, name) for (_, name), operator in found.items()]
 
@@ -41,13 +42,19 @@ def _wanted(
 
 
 def _is_bound(
-    program: Program, children: dict[tuple[int, Role, str], int], place: int, name: str, *, inside: bool
+    program: Program,
+    children: dict[tuple[int, Role, str], int],
+    inputs: Sequence[Container[str]],
+    place: int,
+    name: str,
+    *,
+    inside: bool,
 ) -> bool:
     """Whether a name is found on the way out from an operator."""
     here = place
     while True:
         operator = program[here]
-        if inside and any(given.name == name for given in operator.inputs):
+        if inside and name in inputs[here]:
             return True
         if here == 0:
             return False

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 from octolog.domain.operators import Operator
 from octolog.domain.tasksystem import FreshContext, TemplateValidation, ValidationResult, XMLValidation
 from octolog.domain.templates.document import Document, empty_inputs
-from octolog.domain.templates.errors import DocumentRefused, Fault, invalid
+from octolog.domain.templates.errors import MAX_FAULTS, DocumentRefused, Fault, invalid
 from octolog.domain.templates.names import unbound
 from octolog.domain.values import TaskError, TaskErrorType
 
@@ -114,13 +115,13 @@ def model_errors(unknown: Sequence[tuple[str, str]]) -> list[TaskError]:
 
 
 def warnings_of(document: Document) -> tuple[str, ...]:
-    """What is worth a look in a document that is valid."""
+    """What is worth a look in a document that is valid; of each kind at most `MAX_FAULTS`."""
     free = (
         f"{name!r}{_of(operator)} is bound by nothing in the document: "
         "the task fails unless its contract's context has it"
         for operator, name in unbound(document.program)
     )
-    return (*_sure_warnings(document), *free)
+    return (*_sure_warnings(document), *islice(free, MAX_FAULTS))
 
 
 def _sure_warnings(document: Document) -> tuple[str, ...]:
@@ -136,7 +137,7 @@ def _sure_warnings(document: Document) -> tuple[str, ...]:
         if operator.fresh_context is FreshContext.DISABLED
         and not (operator.inherit_context or operator.accumulate_data)
     )
-    return (*empty, *minimal)
+    return (*islice(empty, MAX_FAULTS), *islice(minimal, MAX_FAULTS))
 
 
 def is_told(error: TaskError, of_schema: Sequence[TaskError]) -> bool:

@@ -25,6 +25,8 @@ VALIDATION: Final = TaskErrorType.VALIDATION_ERROR
 SOON_S: Final = 1.0
 """What a refusal may take, seconds of this process's own time: a busy machine must not fail a test."""
 
+STEPS: Final = '<task type="map"><description/><steps>%s</steps></task>'
+
 REFUSED: Final = {
     "missing-system": (VALIDATION, "/task/model", "expected is system"),
     "wrong-order": (VALIDATION, "/task/system", "expected is instructions"),
@@ -130,12 +132,43 @@ def test_a_hundred_megabytes_in_memory_are_refused_unparsed() -> None:
         + '<task type="atomic"><description/></task>' * 24_000
         + "</steps></task>",
         '<task type="reduce"><description/><inputs>' + '<input name="a"/>' * 50_000 + "</inputs></task>",
+        STEPS % ('<task type="atomic" name="same"><description/></task>' * 12_000),
+        STEPS % ('<task type="atomic" arm="?"><description/><model>nobody</model></task>' * 6_000),
+        STEPS % ('<task type="atomic"><description/></task>x' * 8_000),
+        '<task type="atomic" name="' + "a-" * 500_000 + '!"><description/></task>',
+        '<task type="atomic" max_turns="' + "9" * 1_000_000 + '"><description/></task>',
+        '<task type="atomic"><description/><metadata>' + '{"a":' * 150_000 + "</metadata></task>",
     ],
-    ids=["attributes", "elements", "unknown", "references", "long-name", "tasks", "inputs"],
+    ids=[
+        *("attributes", "elements", "unknown", "references", "long-name", "tasks", "inputs"),
+        *("names", "faults", "mixed", "pattern", "digits", "metadata"),
+    ],
 )
 def test_a_document_full_to_its_bound_is_refused_in_under_a_second(document: str) -> None:
     assert len(document) <= MAX_DOCUMENT_BYTES
     assert refusal(document).error.type in {PARSE, VALIDATION}
+
+
+def test_a_document_full_of_names_is_judged_in_under_a_second() -> None:
+    inputs = "".join(f'<input name="i{number}">x</input>' for number in range(12_000))
+    wants = '<task type="atomic"><description/><instructions>{{nowhere}}</instructions></task>' * 4_000
+    document = f'<task type="sequential"><description/><inputs>{inputs}</inputs><steps>{wants}</steps></task>'
+    began = time.process_time()
+    found = judge(document, KNOWN_MODELS)
+    assert time.process_time() - began < SOON_S
+    assert found.valid
+    assert len(found.warnings) == 20, "as many as anybody reads"
+
+
+def test_entities_in_attributes_and_in_parameters_are_refused_like_those_in_texts() -> None:
+    declared = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10 if n else "x" * 10}">' for n in range(12))
+    for document in (
+        f'<!DOCTYPE t [{declared}]><task name="&e11;"/>',
+        '<!DOCTYPE t [<!ENTITY % p SYSTEM "file:///etc/passwd"> %p;]><task/>',
+        '<!DOCTYPE t [<!ATTLIST task name CDATA "&e0;">]><task/>',
+        '<!DOCTYPE task PUBLIC "-//X//DTD X//EN" "http://127.0.0.1:9/x.dtd"><task/>',
+    ):
+        assert "DOCTYPE" in refusal(document).error.message
 
 
 def test_a_foreign_encoding_is_refused_with_the_byte_that_is_no_utf8() -> None:

@@ -21,7 +21,6 @@ from octolog.ports import Positions
 
 Connection: TypeAlias = duckdb.DuckDBPyConnection
 StoreError: Final = duckdb.Error
-Interrupted: Final = duckdb.InterruptException
 FILE_NAME: Final = "knowledge.duckdb"
 _PLAIN_WORDS: Final = "SET disabled_compression_methods='dict_fsst'"
 """Columns of words without a compressed dictionary. To read one value of such a column, DuckDB prepares the dictionary

@@ -11,19 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from filelock import FileLock, Timeout
-
 from octolog.domain.errors import StoreUnavailable
 from octolog.domain.ids import ArmId
 from octolog.ports import Positions
 from projections.episodes.document import from_text, to_text
 from projections.episodes.store import FOLD, Episode, EpisodeStore, StoreReplaced
+from projections.folder import take
 
 FILE_NAME: Final = "episodes.sqlite"
 _POINTER: Final = "episodes.current"
 _GENERATION: Final = re.compile(r"episodes-(\d+)\.sqlite")
-_LOCK: Final = "lock"
-_LOCK_S: Final = 5.0
 _BUSY_S: Final = 10.0
 _SCANNED: Final = 500
 _SCHEMA: Final = """
@@ -52,16 +49,7 @@ class EpisodeFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._open: EmbeddedEpisodes | None = None
-        self._lock = FileLock(folder / _LOCK)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(_LOCK_S)
-        except Timeout:
-            raise StoreUnavailable(
-                f"{folder} is open in another process; ask the running node, or stop it first"
-            ) from None
-        except OSError as error:
-            raise StoreUnavailable(f"{folder}: {error.strerror or error}") from None
+        self._lock = take(folder)
 
     def current(self) -> EpisodeStore | None:
         """The store in use; None before the first is made."""

@@ -11,10 +11,10 @@ from typing import Any, Final, ParamSpec, TypeVar
 from uuid import uuid4
 
 import qdrant_edge as edge
-from filelock import FileLock, Timeout
 
 from octolog.domain.errors import StoreUnavailable
 from octolog.ports import Positions
+from projections.folder import take
 from projections.memory.conditions import AnyOf, Between, Condition, Equals, Where
 from projections.memory.meta import Meta
 from projections.memory.point import OPEN, Point, from_payload
@@ -35,8 +35,6 @@ from projections.memory.store import (
 )
 
 _POINTER: Final = "current.json"
-_LOCK: Final = "lock"
-_LOCK_S: Final = 5.0
 _WRITE_BATCH: Final = 1_000
 _INDEX_AFTER: Final = 10_000
 """Points without an index that a search still scans in a millisecond or two."""
@@ -75,16 +73,7 @@ class EdgeCollections:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._open: EdgeStore | None = None
-        self._lock = FileLock(folder / _LOCK)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(_LOCK_S)
-        except Timeout:
-            raise StoreUnavailable(
-                f"{folder} is open in another process; ask the running node, or stop it first"
-            ) from None
-        except OSError as error:
-            raise StoreUnavailable(f"{folder}: {error.strerror or error}") from None
+        self._lock = take(folder)
 
     def current(self) -> MemoryStore | None:
         """The collection in use; None before the first is made."""

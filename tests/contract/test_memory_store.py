@@ -265,7 +265,7 @@ def test_edge_keeps_everything_over_a_restart(tmp_path: Path) -> None:
 
 
 def test_edge_is_open_in_one_process_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("projections.memory.edge._LOCK_S", 0.0)
+    monkeypatch.setattr("projections.folder._LOCK_S", 0.0)
     first = EdgeCollections(tmp_path)
     with pytest.raises(StoreUnavailable, match="open in another process"):
         EdgeCollections(tmp_path)

@@ -42,6 +42,7 @@ def _watch_tree(call: Call, task_id: str, timeout_s: float) -> None:
     from octolog.client import Client
     from octolog.client.decisions import facts_from
     from octolog.domain.ids import TaskId
+    from streams.replay import state_at
 
     tree: Tree | None = None
     ending = _Ending("")
@@ -53,7 +54,10 @@ def _watch_tree(call: Call, task_id: str, timeout_s: float) -> None:
             for seen in follow_tree(connection, root_id, start, timeout_s):
                 if seen is None:
                     if ending.rejected and tree is not None and tree.status == "ABSENT":
-                        break  # all that the log has of it is that it was refused
+                        now = state_at(connection.reader(), connection.codec(), root_id).tree
+                        if now.status == "ABSENT":
+                            break  # all that the log has of it is that it was refused
+                        ending = _Ending("")
                     continue
                 tree, ending = seen.tree, ending.after(seen.fact, root_id)
                 if live is not None:
@@ -91,7 +95,8 @@ class _Ending:
             case TaskCancelled():
                 return _Ending(fact.reason, "CANCELLED")
             case RequestRejected() if not self.why:
-                return _Ending(fact.message, fact.code, rejected=True)
+                why = f"{fact.field}: {fact.message}" if fact.field else fact.message
+                return _Ending(why, fact.code, rejected=True)
             case _:
                 return self
 

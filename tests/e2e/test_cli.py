@@ -217,11 +217,13 @@ def test_a_watch_ends_with_the_tree(node: Node) -> None:
 
 def test_a_watch_of_a_tree_that_does_not_complete_exits_with_1_and_says_why(node: Node) -> None:
     failing = {**no_arm(fresh("fails")), "routing_policy": "cost_first_or_fail"}
-    submitted = node.json("submit", "-", "--wait", given=json.dumps(failing), code=1)
-    watched = node.json("task", "watch", failing["task_id"], code=1)
-    assert {name: watched[name] for name in ("status", "code", "error")} == {
-        name: submitted[name] for name in ("status", "code", "error")
-    }
+    refused = {**no_arm(fresh("refused")), "security_policy": "no-such-policy"}
+    for contract, status in ((failing, "failed"), (refused, "rejected")):
+        submitted = node.json("submit", "-", "--wait", given=json.dumps(contract), code=1)
+        watched = node.json("task", "watch", contract["task_id"], code=1)
+        told = {name: watched[name] for name in ("status", "code", "error")}
+        assert told == {name: submitted[name] for name in ("status", "code", "error")}
+        assert told["status"] == status
     cancelled = fresh("cancels")
     node.json("submit", "-", given=json.dumps(no_arm(cancelled)))
     node.json("task", "cancel", cancelled, "--reason", "no need")

@@ -20,9 +20,11 @@ from octolog.domain.contract import SubmitTask
 from octolog.domain.errors import NotFound, Refused
 from octolog.domain.operators import OperatorInput
 from octolog.domain.tasksystem import TaskType
+from octolog.domain.templates.errors import DocumentRefused
 from schemas.xml import BUILTINS, read_program
 from streams.topics import CONTRACTS, TEMPLATES
 from tests.conftest import KafkaUnderTest
+from tests.unit.documents.test_borders import HOSTILE
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -214,3 +216,17 @@ def test_a_contract_in_json_may_name_a_template(settings: Settings, client: Clie
     assert by_client.topic == CONTRACTS
     with pytest.raises(NotFound, match="no template"):
         client.submit({"template": f"{name}-missing"})
+
+
+def test_a_hostile_document_gets_nothing_into_the_log_by_a_client(settings: Settings, client: Client) -> None:
+    with Connection(settings) as connection:
+        before = connection.reader().ends([CONTRACTS, TEMPLATES])
+        for name in ("bomb", "external-entity", "deep-tasks", "same-step", "too-many-made"):
+            for hand_in in (
+                client.submit,
+                client.templates.register,
+                lambda xml: client.submit({"goal": "g", "xml": xml}),
+            ):
+                with pytest.raises(DocumentRefused):
+                    hand_in(HOSTILE[name])
+        assert connection.reader().ends([CONTRACTS, TEMPLATES]) == before

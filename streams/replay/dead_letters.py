@@ -84,6 +84,10 @@ class DeadLetters:
         """Letters about a partition, by offset."""
         return {o: letters for (t, p, o), letters in self._letters.items() if (t, p) == (topic, partition)}
 
+    def places(self, topic: str) -> set[tuple[int, int]]:
+        """Partition and offset of every record of a topic that a letter is about."""
+        return {(p, o) for t, p, o in self._letters if t == topic}
+
 
 def _difference(partition: int, offset: int, message: str) -> Difference:
     return Difference(DEAD_LETTERS, partition, offset, None, None, "dead-letter", message)

@@ -99,6 +99,7 @@ class RememberedMemories:
         codec: Encodes and decodes.
         open_reader: Makes readers, for a closer look where something is wrong.
         report: Takes differences and counts.
+        refused: Records of `octolog.memory` that dead letters are about; each may be written once more.
         everywhere: True when all partitions of the facts are verified.
         copy: True for a copy of a log that went on: it may have memories of facts that it lacks.
     """
@@ -110,11 +111,13 @@ class RememberedMemories:
         open_reader: Callable[[], LogReader],
         report: PartitionReport,
         *,
+        refused: set[_Place],
         everywhere: bool,
         copy: bool,
     ) -> None:
         self._index, self._codec, self._open_reader = index, codec, open_reader
         self._report, self._everywhere, self._copy = report, everywhere, copy
+        self._refused = refused
         self._claimed: set[_Place] = set()
         self._unmet: dict[str, _Expected] = {}
         self._asked: set[str] = set()
@@ -157,7 +160,9 @@ class RememberedMemories:
             (name, said)
             for name, all_said in self._index.said.items()
             for said in all_said
-            if said.home == self._report.partition and said[:2] not in self._claimed
+            if said.home == self._report.partition
+            and said[:2] not in self._claimed
+            and not self._is_redriven(name, said)
         ]
         if not unasked:
             return
@@ -178,6 +183,15 @@ class RememberedMemories:
             if strange:
                 begun = {record.key for record in _read(reader, now, checked)}
                 self._report.unasked += [one for root_id, one in strange if root_id.encode() not in begun]
+
+    def _is_redriven(self, name: str, said: _Said) -> bool:
+        """Whether it repeats a record that was refused, byte for byte."""
+        if not self._refused:
+            return False
+        all_said = self._index.said[name]
+        return any(
+            one.digest == said.digest and one is not said and one[:2] in self._refused for one in all_said
+        )
 
     def _claim(self, said: _Said) -> None:
         place = said[:2]

@@ -26,7 +26,7 @@ from streams.replay.memories import MemoryIndex, RememberedMemories
 from streams.replay.registry_history import RegistryHistory
 from streams.replay.report import Difference, Lost, PartitionReport
 from streams.replay.retrial import Differs, EndOfFacts, Retrial
-from streams.topics import CONTRACTS, INPUTS, TASKS, TIMERS
+from streams.topics import CONTRACTS, INPUTS, MEMORY, TASKS, TIMERS
 
 _UPKEEP_EVERY: Final = 20_000
 """Causes after which what only a live processor needs is let go."""
@@ -107,7 +107,13 @@ class PartitionCheck:
         if remembered is not None:
             everywhere = ends.everywhere and not ends.cut
             self._memories = RememberedMemories(
-                remembered, codec, open_reader, self.report, everywhere=everywhere, copy=ends.copy
+                remembered,
+                codec,
+                open_reader,
+                self.report,
+                refused=letters.places(MEMORY),
+                everywhere=everywhere,
+                copy=ends.copy,
             )
         self._retrial = Retrial(
             partition,

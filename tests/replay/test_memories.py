@@ -22,8 +22,9 @@ from octolog.domain.memory import EntityType, MemoryProposal, MemoryRecorded
 from octolog.ports import LogRecord, Positions
 from octolog.testing import capability, submit, success
 from octolog.verifier.verify import verify_bundle
+from streams.dead_letters import dead_letter
 from streams.replay import Difference, Report, verify
-from streams.topics import MEMORY, TASKS
+from streams.topics import DEAD_LETTERS, MEMORY, TASKS
 from tests.replay.log import CODEC, MemoryReader, MemorySource, World
 
 PLACE = MEMORY, 0
@@ -198,6 +199,19 @@ def test_a_doubled_memory_is_named_at_the_second() -> None:
     again = _append(world, _recorded(world, 1), _recorded(world, 1).memory.memory_id)
     found = _only(world)
     assert (found.topic, found.offset, found.kind) == (MEMORY, again.offset, "repeated")
+
+
+def test_a_memory_that_was_refused_may_be_written_back_once_more() -> None:
+    world = _world()
+    first = world.records[PLACE][1]
+    letter = dead_letter(first, (), "another dimension", error="Refused", consumer="memory")
+    world._append(DEAD_LETTERS, 0, first.key, CODEC.encode(letter))
+    _append(world, _recorded(world, 1), _recorded(world, 1).memory.memory_id)
+    report = _verified(world)
+    assert report.ok, report.to_json()
+    assert report.to_json()["memories"] == 4
+    again = _append(world, _of_memory(_recorded(world, 1), content="other"), (first.key or b"").decode())
+    assert (_only(world).offset, _only(world).kind) == (again.offset, "repeated")
 
 
 @pytest.mark.parametrize("tree", ["task-1", "task-of-nobody"])

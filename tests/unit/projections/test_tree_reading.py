@@ -59,7 +59,7 @@ def test_a_store_without_the_index_answers_the_same(known: Known, roots: list[Ta
     projection.close()
 
 
-@pytest.mark.parametrize("size", [10_000, 700])
+@pytest.mark.parametrize("size", [100_000, 1_500])
 def test_trees_that_are_over_say_the_same_once_they_are_stored(
     known: Known, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,15 +108,16 @@ def test_a_fact_that_comes_when_a_tree_is_over_opens_it_again(known: Known) -> N
 def test_the_newest_of_a_status_are_found_among_stored_and_open_trees(
     known: Known, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settled, "ENOUGH", 20)
-    store = Store.open(None)
+    store, cut = Store.open(None), len(known.records) * 3 // 4
+    monkeypatch.setattr(settled, "ENOUGH", 1)
     projection = AnalyticsProjection(store, known.ids)
-    for start in range(0, len(known.records), 300):
-        projection.apply(known.records[start : start + 300], {})
-    assert store.rows("SELECT count(*) AS n FROM meta.settled_tasks")[0]["n"] > 0
-    assert store.rows("SELECT count(*) AS n FROM meta.trees_open")[0]["n"] > 0
+    projection.apply(known.records[:cut], {})
+    projection._settling = settled.Settling(store, enough=10**6)
+    projection.apply(known.records[cut:], {})
+    for table in ("settled_tasks", "trees_open"):
+        assert store.rows(f"SELECT count(*) AS n FROM meta.{table}")[0]["n"] > 0
+    every = known.store.rows("SELECT * FROM tasks ORDER BY submitted_at DESC, root_task_id, task_id")
     for status in ("failed", "completed", "cancelled", None):
-        every = known.store.rows("SELECT * FROM tasks ORDER BY submitted_at DESC, root_task_id, task_id")
         newest = [row for row in every if status is None or row["status"] == status.upper()]
         assert queries.tasks(store, 7, status) == newest[:7]
     projection.close()

@@ -47,6 +47,16 @@ class Sent:
     repeated: set[str] = field(default_factory=set)
     failed: list[str] = field(default_factory=list)
 
+    def and_also(self, other: Sent) -> Sent:
+        """What either was asked for; no root is in both."""
+        return Sent(
+            self.roots | other.roots,
+            self.cancelled | other.cancelled,
+            self.clashing | other.clashing,
+            self.repeated | other.repeated,
+            self.failed + other.failed,
+        )
+
 
 def atomic(root: str) -> SubmitTask:
     return submit(root, required_capabilities=NOOP, retry=PATIENT)
@@ -87,11 +97,15 @@ class Load(threading.Thread):
         connection: Which log; the thread makes a publisher of its own.
         rng: Decides what is sent.
         trees_per_s: New trees a second; repeats and cancels come on top.
+        prefix: Of the ids of its trees.
     """
 
-    def __init__(self, connection: Connection, rng: random.Random, trees_per_s: float) -> None:
+    def __init__(
+        self, connection: Connection, rng: random.Random, trees_per_s: float, prefix: str = ""
+    ) -> None:
         super().__init__(name="load", daemon=True)
         self.sent = Sent()
+        self._prefix = prefix
         self._rng, self._gap_s = rng, 1 / trees_per_s
         self._publisher, self._codec = connection.publisher(linger_ms=2), connection.codec()
         self._over = threading.Event()
@@ -113,7 +127,7 @@ class Load(threading.Thread):
 
     def _one(self, number: int) -> None:
         kind = self._rng.choices(list(KINDS), _WEIGHTS)[0]
-        command = KINDS[kind](f"{kind}-{number}")
+        command = KINDS[kind](f"{self._prefix}{kind}-{number}")
         self._send(command, kind)
         self._recent.append(command)
         if number % _A_MEMORY == 0:

@@ -175,9 +175,10 @@ class Settling:
 
     def _oldest(self, positions: Positions) -> int:
         """The lowest offset, of any partition, at which a tree that is open now or later can begin."""
-        found = self._store.execute("SELECT min(first_offset) FROM meta.trees_open").fetchall()[0][0]
-        ahead = [offset for (topic, _), offset in positions.items() if topic == _FACTS]
-        return min([*ahead, *([] if found is None else [int(found)])], default=0)
+        rows = self._store.execute("SELECT min(first_offset) FROM meta.trees_open").fetchall()
+        places = [int(first) for (first,) in rows if first is not None]
+        places += [offset for (topic, _), offset in positions.items() if topic == _FACTS]
+        return min(places, default=0)
 
     def _look_from(self, floor: int) -> None:
         for sql in _floored(floor):

@@ -92,6 +92,13 @@ def test_help_loads_no_kafka_no_duckdb_and_no_models() -> None:
     assert "Usage" in done.stdout
 
 
+def test_the_command_line_is_there_as_a_module_too() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "octolog", "--version"], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.startswith("octolog ")
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [

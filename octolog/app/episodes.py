@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
-from octolog.app.projector import catch_up, covers, read_on
+from octolog.app.projector import catch_up, read_on
 from octolog.app.settings import Settings
 from octolog.domain.errors import Refused, StoreUnavailable
 from octolog.domain.ids import ArmId
@@ -75,12 +75,11 @@ class OpenEpisodes:
                 # Dead letters were told of when the store in use was filled.
                 self._filled = self._projection(self._stores.create(self.version), None)
 
-    def take_over(self, ends: Positions) -> bool:
-        """Let the new store answer once it is filled up to `ends`; True when it does, or there is none."""
+    def take_over(self) -> None:
+        """Let the new store answer: it is as far as the log was when it was begun."""
         with self.writing:
-            if self.stale and covers(self._filled.positions(), ends):
+            if self.stale:
                 self._use(self._filled)
-            return not self.stale
 
     def reopen(self) -> None:
         """Go on with the store that another process has put in place."""

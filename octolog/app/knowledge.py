@@ -18,7 +18,7 @@ from octolog.app.knowledge_files import current_file, drop_file, new_file, use_f
 from octolog.app.live_store import LiveAnalytics, LiveStore
 from octolog.app.notary import NotaryThread
 from octolog.app.processes import StateFile, Stop
-from octolog.app.projector import ProjectorState, covers, follow, read_on
+from octolog.app.projector import ProjectorState, covers, fill, follow, read_on
 from octolog.app.query_server import QueryServer
 from octolog.app.rebuild import equal_at_once
 from octolog.app.settings import Settings
@@ -95,15 +95,13 @@ class Knowledge:
             return records(store)
 
     def follow(self, stop: Stop) -> None:
-        """Follow the log until told to stop."""
-        ends = self._connection.reader().ends(self.projection.topics) if self.stale else {}
-
-        def look() -> bool:
-            if self.stale and covers(self.projection.positions(), ends):
-                self._take_over()
-            return stop()
-
-        follow(self.projection, self._connection.reader(), self.progress, look)
+        """Follow the log until told to stop; what another version filled is filled anew first."""
+        reader = self._connection.reader()
+        if self.stale:
+            if not fill(self.projection, reader, reader.ends(self.projection.topics), self.progress, stop):
+                return
+            self._take_over()
+        follow(self.projection, reader, self.progress, stop)
 
     def put_in_place(self, name: str) -> dict[str, Any]:
         """Verify a rebuilt file against the one in use, then put it in its place; no query notices.

@@ -11,11 +11,11 @@ from typing import Any, Final, Protocol, TypeVar
 
 from octolog.app.node import status
 from octolog.app.processes import StateFile
-from octolog.app.projector import catch_up, covers, read_on
+from octolog.app.projector import catch_up, read_on
 from octolog.app.settings import Settings
 from octolog.domain.errors import NotFound, Refused, StoreUnavailable
 from octolog.domain.memory import EmbeddingModelFixed
-from octolog.ports import DeadLetterSink, LogReader, Positions, Progress
+from octolog.ports import DeadLetterSink, LogReader, Progress
 from projections.memory import queries
 from projections.memory.conditions import Where
 from projections.memory.embedding import PACKAGED, Embedder, Endpoint, open_embedder
@@ -120,12 +120,11 @@ class OpenMemory:
             if self.stale:
                 self._filled = self._collections.create(self._store.spec, MemoryProjection.version)
 
-    def take_over(self, ends: Positions) -> bool:
-        """Let the new collection answer once it is filled up to `ends`; True when it does, or there is none."""
+    def take_over(self) -> None:
+        """Let the new collection answer: it is as far as the log was when it was begun."""
         with self.writing:
-            if self.stale and covers(self._filled.positions(), ends):
+            if self.stale:
                 self._use(self._filled, self._embedder)
-            return not self.stale
 
     def search(self, text: str, top_k: int, where: Where) -> list[dict[str, Any]]:
         """The memories that fit a text best, best first."""

@@ -19,7 +19,7 @@ from octolog.app.memory import NAME, OpenMemory, Reembedding, open_collections
 from octolog.app.memory_http import known, memory_server
 from octolog.app.memory_remote import WHERE
 from octolog.app.processes import StateFile, Stop
-from octolog.app.projector import ProjectorState, catch_up, follow
+from octolog.app.projector import ProjectorState, catch_up, fill, follow
 from octolog.app.settings import Settings
 from octolog.domain.errors import OctologError, Refused
 from octolog.domain.ids import ArmId
@@ -107,18 +107,9 @@ class MemoryService:
     def follow(self, stop: Callable[[], bool]) -> None:
         """Follow both topics until `stop()`; what another version filled is filled anew beside."""
         failed: list[OctologError] = []
-        self.memory.begin()
-        ends = self._connection.reader().ends([TOPIC]) if self.memory.stale else {}
         beside = threading.Thread(target=self._follow_episodes, args=(stop, failed), daemon=True)
         beside.start()
-        live = LiveMemory(self.memory, self._connection.codec(), self._letters)
-
-        def look() -> bool:
-            if self.memory.stale:
-                self.memory.take_over(ends)
-            return stop() or bool(failed)
-
-        follow(live, self._connection.reader(), self.progress, look)
+        self._follow_memory(lambda: stop() or bool(failed))
         beside.join(_JOIN_S)
         if failed:
             raise failed[0]
@@ -205,25 +196,34 @@ class MemoryService:
         with closing(self._connection.reader()) as reader:
             catch_up(MemoryProjection(store, embedder, self._connection.codec()), reader)
 
+    def _follow_memory(self, stop: Callable[[], bool]) -> None:
+        live = LiveMemory(self.memory, self._connection.codec(), self._letters)
+        reader = self._connection.reader()
+        self.memory.begin()
+        if self.memory.stale:
+            if not fill(live, reader, reader.ends(live.topics), self.progress, stop):
+                return
+            self.memory.take_over()
+        follow(live, reader, self.progress, stop)
+
     def _follow_episodes(self, stop: Callable[[], bool], failed: list[OctologError]) -> None:
-        episodes = self.episodes
-        ends: Positions = {}
-
-        def look() -> bool:
-            if episodes.stale:
-                episodes.take_over(ends)
-            return stop()
-
         try:
-            episodes.begin()
-            ends = self._connection.reader().ends(episodes.topics) if episodes.stale else {}
+            self.episodes.begin()
             while not stop():
                 try:
-                    follow(episodes, self._connection.reader(), self.episode_progress, look)
+                    self._fill_and_follow_episodes(stop)
                 except StoreReplaced:  # another process rebuilt them, on a Redis that both have
-                    episodes.reopen()
+                    self.episodes.reopen()
         except OctologError as error:
             failed.append(error)
+
+    def _fill_and_follow_episodes(self, stop: Callable[[], bool]) -> None:
+        reader, progress = self._connection.reader(), self.episode_progress
+        if self.episodes.stale:
+            if not fill(self.episodes, reader, reader.ends(self.episodes.topics), progress, stop):
+                return
+            self.episodes.take_over()
+        follow(self.episodes, reader, progress, stop)
 
 
 def _made(version: int, stale: str, positions: Positions) -> dict[str, Any]:

@@ -76,6 +76,32 @@ def read_on(projection: Projection, reader: LogReader, until: Positions) -> int:
     return read
 
 
+def fill(
+    projection: Projection,
+    reader: LogReader,
+    until: Positions,
+    state: ProjectorState,
+    stop: Callable[[], bool],
+) -> bool:
+    """Feed a projection up to some positions, past the marks of transactions too; waits out a broker that is away.
+
+    Returns:
+        False when it was told to stop before.
+    """
+    while not stop():
+        try:
+            known = projection.positions()
+            for batch in reader.read({place: known.get(place, 0) for place in until}, until=until):
+                if stop():
+                    return False
+                _store(projection, batch, state)
+        except BrokerUnavailable:
+            time.sleep(_PAUSE_S)
+        else:
+            return True
+    return False
+
+
 def covers(reached: Positions, wanted: Positions) -> bool:
     """True when nothing up to `wanted` is missing."""
     return all(reached.get(place, 0) >= offset for place, offset in wanted.items())
@@ -96,7 +122,11 @@ def _follow_once(
             return
         state.caught_up = not batch
         if batch:
-            positions = after(batch)
-            projection.apply(batch, positions)
-            state.records += len(batch)
-            state.positions.update(positions)
+            _store(projection, batch, state)
+
+
+def _store(projection: Projection, batch: list[LogRecord], state: ProjectorState) -> None:
+    positions = after(batch)
+    projection.apply(batch, positions)
+    state.records += len(batch)
+    state.positions.update(positions)

@@ -53,6 +53,10 @@ _BYTES: Final = edge.ScalarQuantizationConfig(edge.ScalarType.Int8, quantile=0.9
 """A byte for each number, beside the numbers: what is scanned is a quarter as much, so filtered parts take a third of
 the time, for a quarter more memory."""
 
+_FEW_WORDS: Final = 500
+"""Texts of a segment, left by a filter, that are compared one by one; of more, the words' own index is asked: half the
+time where a quarter of a segment is left. Qdrant's own number is 5,000. Both find the same."""
+
 _FINELY: Final = edge.SearchParams(quantization=edge.QuantizationSearchParams(rescore=True))
 """The best by bytes are ordered anew by their numbers: 4 of 100 hits would else be others."""
 
@@ -280,7 +284,9 @@ def _edge(store: MemoryStore) -> EdgeStore:
 def _config(spec: Spec) -> edge.EdgeConfig:
     return edge.EdgeConfig(
         vectors={DENSE: edge.EdgeVectorParams(size=spec.dimension, distance=edge.Distance.Cosine)},
-        sparse_vectors={WORDS: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
+        sparse_vectors={
+            WORDS: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf, full_scan_threshold=_FEW_WORDS)
+        },
         hnsw_config=_GRAPH,
         quantization_config=_BYTES,
         optimizers=edge.EdgeOptimizersConfig(

@@ -386,7 +386,8 @@ class Log:
         value = self._codec.encode(event)
         self.records.append(LogRecord(TOPIC, partition, offset, at_ms, event.arm_id.encode(), value))
 
-    def ends(self, _topics: Sequence[str]) -> Positions:
+    def ends(self, topics: Sequence[str]) -> Positions:
+        assert list(topics) == [TOPIC]
         return {(TOPIC, n): sum(one.partition == n for one in self.records) for n in (0, 1)}
 
     def at_time(self, topics: Sequence[str], timestamp_ms: int) -> Positions:

@@ -52,6 +52,7 @@ class Held:
         thread: Where a sync function runs.
         capability: What was seen of its capability token; None: it needs none.
         lease: Until when it is surely held here.
+        stalls: Standstills of the host after which the group said that the attempt is still its own.
         asking: Held by who finds out whether it still is.
     """
 
@@ -71,6 +72,7 @@ class Held:
     thread: Future[Any] | None = None
     capability: CapabilityShown | None = None
     lease: Lease = field(init=False)
+    stalls: int = 0
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:

@@ -60,10 +60,13 @@ class Holding:
         """
         if held.is_over or not held.places:
             return TAKEN_OVER
-        if held.lease.is_sure():
+        if self._is_sure(held):
             return None
         async with held.asking:  # calls side by side ask once
-            return None if held.lease.is_sure() else await self._in_time(held)
+            return None if self._is_sure(held) else await self._in_time(held)
+
+    def _is_sure(self, held: Held) -> bool:
+        return held.stalls == self._signs.stalls() and held.lease.is_sure()
 
     async def _in_time(self, held: Held) -> str | None:
         remaining_s = None if held.handler is None else held.handler.remaining_s
@@ -77,9 +80,12 @@ class Holding:
             ) from error
 
     async def _found_out(self, held: Held) -> str | None:
-        intake = self._intake()
+        intake, stalls = self._intake(), self._signs.stalls()
         if intake is not None and held.places and not await intake.confirm(held.places[0][0]):
             return TAKEN_OVER
+        held.stalls = stalls
+        if held.lease.is_sure():
+            return None
         first = await self._sign(held)
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._settings.bootstrap_servers,

@@ -25,13 +25,22 @@ class Signs:
         outbox: Where they go.
         instance_id: This process.
         grace_s: A run shorter than this is not announced, seconds.
+        stall_s: A standstill as long as this may have cost this host its place in the group, seconds.
     """
 
-    def __init__(self, outbox: Outbox, instance_id: str, grace_s: float) -> None:
+    def __init__(self, outbox: Outbox, instance_id: str, grace_s: float, stall_s: float = 5.0) -> None:
+        self._stall_s, self._stalls, self._ticked_s = stall_s, 0, monotonic()
         self._outbox, self._instance_id, self._grace_s = outbox, instance_id, grace_s
         self._started: deque[tuple[float, Desk, Held]] = deque()
         self._leases: list[tuple[float, int, Held]] = []
         self._count = 0
+
+    def stalls(self) -> int:
+        """How often this process stood still so long that its partitions may be another host's by now."""
+        now = monotonic()
+        if now - self._ticked_s > self._stall_s:
+            self._stalls, self._ticked_s = self._stalls + 1, now
+        return self._stalls
 
     def hold(self, held: Held) -> None:
         """Renew the lease of an attempt until it ends, from the queue on."""
@@ -45,7 +54,8 @@ class Signs:
 
     def tick(self) -> None:
         """Do what is due."""
-        now = monotonic()
+        self.stalls()
+        now = self._ticked_s = monotonic()
         while self._started and self._started[0][0] <= now:
             _, desk, held = self._started.popleft()
             if held.phase is Phase.RUNNING:

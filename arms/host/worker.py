@@ -168,7 +168,9 @@ class _Host(faust.Service):
         self._desks: dict[str, Desk] = {}
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="arm")
         self._outbox = Outbox(publisher, codec, self.loop)
-        self._signs = Signs(self._outbox, settings.instance_id, settings.grace_ms / 1000)
+        self._signs = Signs(
+            self._outbox, settings.instance_id, settings.grace_ms / 1000, settings.session_timeout_ms / 2000
+        )
         self._earlier = EarlierRuns(settings, codec)
         self._guard = Guard(settings, codec, self._on_tokens_revoked)
         self._holding = Holding(settings, codec, self._signs, lambda: self._intake)

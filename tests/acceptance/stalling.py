@@ -21,12 +21,14 @@ from tests.chaos.engine import engine_settings
 
 ARM: Final = "counter"
 CALLS: Final = 5
+HELD: Final = 2
 AT_MOST: Final = Amounts(tokens=100)
 USED: Final = Amounts(tokens=60, calls=1)
 
 
 def counting(slot: str, calls: Path) -> Arm:
-    """The arm; each call is a line: slot, attempt, number."""
+    """The arm; each call is a line: slot, attempt, number. Call `HELD` of all waits for `go-on`."""
+    go_on = calls.with_name("go-on")
 
     @arm(ARM, capabilities=(ARM,), timeout_seconds=60)
     async def counter(work: Work) -> Answer:
@@ -34,7 +36,9 @@ def counting(slot: str, calls: Path) -> Arm:
             async with work.handler.model_call("m", AT_MOST) as call:
                 with calls.open("a") as out:
                     out.write(f"{slot} {work.assignment.attempt_id} {number}\n")
-                await asyncio.sleep(0.3)
+                is_held = len(calls.read_text().splitlines()) == HELD  # noqa: ASYNC240
+                while is_held and not go_on.exists():  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)  # the test says when
                 call.settle(USED)
         return Answer({"by": slot})
 

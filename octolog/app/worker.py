@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from octolog.app.connection import Connection
-from octolog.app.crash import redact_crashes
-from octolog.app.identity import slot
-from octolog.app.processes import StateFile, Stop, die_with_parent
+from octolog.app.node.crash import redact_crashes
+from octolog.app.node.identity import slot
+from octolog.app.processes import NODE_VARIABLE, SPARE, StateFile, Stop, die_with_parent
 from octolog.app.settings import Settings
 from octolog.domain.errors import OctologError
 from octolog.safety.logs import RedactingFormatter, redact_event
@@ -26,9 +26,6 @@ from octolog.safety.logs import RedactingFormatter, redact_event
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NODE_VARIABLE: Final = "OCTOLOG_NODE"
-SPARE: Final = "spare"
-"""Instead of kind and name: load what a processor needs, and wait on stdin to be told who to be."""
 _REPORT_S: Final = 0.5
 
 
@@ -70,7 +67,7 @@ def _wait_for_orders() -> list[str]:
 
 
 def _processor(settings: Settings, name: str, state: StateFile) -> None:
-    from octolog.app.tokens import token_issuer
+    from octolog.app.node.tokens import token_issuer
     from streams.runner import TaskWorker, WorkerSettings
 
     stop = Stop()
@@ -107,25 +104,25 @@ def _processor(settings: Settings, name: str, state: StateFile) -> None:
 
 
 def _knowledge(settings: Settings, name: str, state: StateFile) -> None:
-    from octolog.app.knowledge import run_knowledge
+    from octolog.app.knowledge.service import run_knowledge
 
     run_knowledge(settings, name, state, Stop())
 
 
 def _memory(settings: Settings, name: str, state: StateFile) -> None:
-    from octolog.app.memory_service import run_memory
+    from octolog.app.memory.service import run_memory
 
     run_memory(settings, name, state, Stop())
 
 
 def _arms(settings: Settings, name: str, state: StateFile) -> None:
-    from octolog.app.arm_host import run_arms
+    from octolog.app.arms.host import run_arms
 
     run_arms(settings, name, state)
 
 
 def _metrics(settings: Settings, _name: str, state: StateFile) -> None:
-    from octolog.app.metrics import run_metrics
+    from octolog.app.knowledge.metrics import run_metrics
 
     run_metrics(settings, state, Stop())
 

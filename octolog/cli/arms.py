@@ -95,7 +95,7 @@ def _one(call: Call, arm_id: str) -> dict[str, Any]:
 
 
 def _arms(call: Call) -> list[dict[str, Any]]:
-    from octolog.app.queries import open_queries
+    from octolog.app.knowledge.queries import open_queries
 
     with open_queries(call.settings()) as queries:
         return [_flat(row) for row in queries.arms()]

@@ -15,7 +15,7 @@ from octolog.cli.command import Call, command
 from octolog.cli.output import fields, group, progress, table, visible
 
 if TYPE_CHECKING:
-    from octolog.app.audit import Exported
+    from octolog.app.audit.export import Exported
 
 _Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="The bundle; replaced when it exists.")]
 _Blobs = Annotated[bool, typer.Option("--blobs", help="Put the large values its records refer to into it.")]
@@ -103,7 +103,7 @@ def verify(
         raise NotFound(f"cannot read {file}: {error.strerror or error}") from error
     text = partial(str.rstrip, summary(report))
     if report.ok and decide:
-        from octolog.app.bundle_log import decide_again
+        from octolog.app.audit.bundle_log import decide_again
         from streams.replay import Difference
 
         verdict = decide_again(file)
@@ -134,7 +134,7 @@ def disk(
     processes: Annotated[int, typer.Option(min=1, max=64, help="Processes that share the partitions.")] = 1,
 ) -> None:
     """Check a stopped broker's own files without it; exits with 1 and names file, offset and what is wrong."""
-    from octolog.app.disk import check_disk, data_folder
+    from octolog.app.audit.disk import check_disk, data_folder
 
     folder = data_dir or data_folder(call.settings())
     with progress() as stage:
@@ -156,7 +156,7 @@ def disk(
 
 def keys(call: Call) -> None:
     """The keys this home's notary has signed with, oldest first; tell their ids to those who will verify."""
-    from octolog.app.notary import keys_of
+    from octolog.app.audit.notary import keys_of
 
     rows = [
         {"key_id": said.key_id, "at_ms": said.at_ms, "announced_by": said.previous_key_id or "itself"}
@@ -182,7 +182,7 @@ def _told(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def rotate_key(call: Call) -> None:
     """Have the notary sign with a new key from now on; the one before announces it."""
-    from octolog.app.notary import keys_of
+    from octolog.app.audit.notary import keys_of
 
     made = keys_of(call.settings()).rotate(int(time.time() * 1_000))
     call.show({"key_id": made}, lambda: made)
@@ -191,11 +191,11 @@ def rotate_key(call: Call) -> None:
 def _export(
     call: Call, out: Path, task: str | None, fact: int | None, *, redact: bool, blobs: bool = False
 ) -> None:
-    from octolog.app.audit import export_bundle
+    from octolog.app.audit.export import export_bundle
+    from octolog.app.audit.notary import keys_of
+    from octolog.app.audit.verification import log_source
     from octolog.app.blobs import open_blobs
     from octolog.app.connection import Connection
-    from octolog.app.notary import keys_of
-    from octolog.app.verification import log_source
     from octolog.domain.ids import TaskId
 
     settings = call.settings()

@@ -25,8 +25,8 @@ from rich.text import Text
 
 from octolog.app.connection import Connection
 from octolog.app.follow import ends_of_tasks, follow_tree
-from octolog.app.node import NodeInfo, up
-from octolog.app.queries import Queries, open_queries
+from octolog.app.knowledge.queries import Queries, open_queries
+from octolog.app.node.control import NodeInfo, up
 from octolog.app.settings import Settings
 from octolog.client import Client
 from octolog.domain.errors import NotFound, OctologError
@@ -230,7 +230,7 @@ def _asked(queries: Queries, tree: Tree, output: dict[str, Any], console: Consol
 
 
 def _verified(connection: Connection, console: Console) -> dict[str, Any]:
-    from octolog.app.verification import verify_log
+    from octolog.app.audit.verification import verify_log
 
     with console.status("deciding everything again"):
         verdict = verify_log(connection).to_json()

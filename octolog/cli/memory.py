@@ -59,7 +59,7 @@ def search(
 ) -> None:
     """Memories that fit a text best, by meaning and by word, now or as of a moment of the log."""
     where = _where(limits or [], as_of)
-    from octolog.app.memory import open_memories
+    from octolog.app.memory.collections import open_memories
 
     with open_memories(call.settings()) as memories:
         hits = memories.search(text, top_k, where)
@@ -68,7 +68,7 @@ def search(
 
 def show(call: Call, memory_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
     """One memory: what it says, where the log says it, and from when until when it counted, in offsets."""
-    from octolog.app.memory import open_memories
+    from octolog.app.memory.collections import open_memories
 
     with open_memories(call.settings()) as memories:
         versions = memories.show(memory_id)
@@ -103,7 +103,7 @@ def reembed(
     ] = 0.0,
 ) -> None:
     """Embed every memory with another model beside the one in use, say what changes, then use it."""
-    from octolog.app.memory import Reembedding, open_memories
+    from octolog.app.memory.collections import Reembedding, open_memories
 
     asked = Reembedding(model, tuple(_lines(queries)), sample, min_overlap)
     with open_memories(call.settings()) as memories, progress(quiet=call.as_json) as stage:

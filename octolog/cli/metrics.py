@@ -14,7 +14,7 @@ def add_to(app: typer.Typer) -> None:
 
 def metrics(call: Call) -> None:
     """What Prometheus scrapes where `metrics_port` is set: processes, lag of the processor, trees, attempts, cost."""
-    from octolog.app.metrics import exposition, registry_of
+    from octolog.app.knowledge.metrics import exposition, registry_of
 
     registry = registry_of(call.settings())
     samples = [sample for family in registry.collect() for sample in family.samples]

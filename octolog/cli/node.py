@@ -46,7 +46,7 @@ def up(
     ] = None,
 ) -> None:
     """Run broker (if embedded), task processor, projections, arms and query service."""
-    from octolog.app.node import up as start
+    from octolog.app.node.control import up as start
 
     settings = call.settings(
         partitions=partitions, processors=processors, arms=arms, roles=roles, broker_port=broker_port
@@ -82,7 +82,7 @@ def _flush_and_wait(info: object) -> None:
 
 def down(call: Call) -> None:
     """Stop the node of this home and its broker."""
-    from octolog.app.node import down as stop
+    from octolog.app.node.control import down as stop
 
     settings = call.settings()
     stopped = stop(settings)
@@ -94,7 +94,7 @@ def down(call: Call) -> None:
 
 def status(call: Call) -> None:
     """Say how the node is; exits with 1 when it is not running."""
-    from octolog.app.node import status as ask
+    from octolog.app.node.control import status as ask
 
     found = ask(call.settings())
     rows = [
@@ -128,7 +128,7 @@ def status(call: Call) -> None:
 
 def doctor(call: Call) -> None:
     """Check what a node needs on this machine; exits with 1 when something is wrong."""
-    from octolog.app.doctor import diagnose
+    from octolog.app.node.doctor import diagnose
 
     with progress() as stage:
         checks = diagnose(call.settings(), stage, call.flags)

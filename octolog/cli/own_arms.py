@@ -66,11 +66,11 @@ def run(
     ] = False,
 ) -> None:
     """Host Python functions with @arm(...) over them, until Ctrl-C."""
-    from octolog.app.own_arms import files_of, load
+    from octolog.app.arms.own import files_of, load
 
     arms = load(targets)
     if reload:
-        from octolog.app.reload import run_again
+        from octolog.app.arms.reload import run_again
 
         arguments = [word for word in sys.argv[1:] if word != "--reload"]
         run_again(arguments, lambda: files_of(targets), warn)
@@ -102,7 +102,7 @@ def bridge(
     """Make arms of HTTP services: register what they can do, forward their attempts, until Ctrl-C."""
     from arms.bridge import bridged
     from arms.bridge.service import fetch_description
-    from octolog.app.services import from_file, service
+    from octolog.app.arms.services import from_file, service
 
     services = [
         service(url, headers=header or (), arm_id=arm_id, probed=probed, verify=verify) for url in urls or ()
@@ -137,7 +137,7 @@ def check(
 ) -> None:
     """Hold an HTTP service against the protocol of arms; exits with 1 when a check fails."""
     from arms.bridge.conformance import Verdict, check_service
-    from octolog.app.services import service
+    from octolog.app.arms.services import service
 
     found = check_service(
         service(url, headers=header or (), verify=verify),
@@ -168,7 +168,7 @@ def check(
 def _host(
     call: Call, arms: list[Arm], slot: str | None, health_port: int | None, threads: int, hint: str
 ) -> None:
-    from octolog.app.own_arms import host
+    from octolog.app.arms.own import host
 
     def ready(told: dict[str, Any]) -> None:
         if call.as_json:

@@ -34,7 +34,7 @@ def add_to(app: typer.Typer) -> None:
 
 def show(call: Call, model: Model = None, *, endpoint: Endpoint = None) -> None:
     """What a model call that begins now would be charged, and by which price."""
-    from octolog.app.prices import prices_of
+    from octolog.app.arms.prices import prices_of
 
     rows = prices_of(call.settings(), model, endpoint, datetime.now(UTC))
     none = "no endpoint is set, and no price is given: see docs/how-to/budgets.md"

@@ -14,7 +14,7 @@ from octolog.domain.errors import NotFound, Refused
 from octolog.ports import Progress
 
 if TYPE_CHECKING:
-    from octolog.app.projection_states import ProjectionState
+    from octolog.app.knowledge.states import ProjectionState
     from octolog.app.settings import Settings
 
 NAMES = ("analytics", "memory", "episodes")
@@ -31,7 +31,7 @@ def add_to(app: typer.Typer) -> None:
 
 def list_projections(call: Call) -> None:
     """The projections: version, how far they have read, offsets behind the log, and whether one is being built anew."""
-    from octolog.app.projection_states import projection_states
+    from octolog.app.knowledge.states import projection_states
 
     states = projection_states(call.settings())
     call.show(
@@ -70,7 +70,7 @@ def rebuild(
     """Build a projection anew from offset 0 beside the live one, verify it, and put it in the other's place."""
     if name not in NAMES:
         raise NotFound(f"no projection {name[:60]}; there is {', '.join(NAMES)}")
-    from octolog.app.projection_states import told
+    from octolog.app.knowledge.states import told
 
     settings = call.settings()
     begun_s = time.monotonic()
@@ -82,10 +82,10 @@ def rebuild(
 
 
 def _rebuild_analytics(settings: Settings, processes: int, stage: Progress) -> dict[str, Any]:
-    from octolog.app.knowledge_files import new_file
-    from octolog.app.node import status
-    from octolog.app.queries import open_queries
-    from octolog.app.rebuild import build, replace_file
+    from octolog.app.knowledge.files import new_file
+    from octolog.app.knowledge.queries import open_queries
+    from octolog.app.knowledge.rebuild import build, replace_file
+    from octolog.app.node.control import status
 
     path = new_file(settings)
     read = build(settings, path, processes, stage)
@@ -96,14 +96,14 @@ def _rebuild_analytics(settings: Settings, processes: int, stage: Progress) -> d
 
 
 def _rebuild_memory(settings: Settings, processes: int, stage: Progress) -> dict[str, Any]:
-    from octolog.app.memory_rebuild import rebuild_memory
+    from octolog.app.memory.rebuild import rebuild_memory
 
     _require_one(processes)
     return rebuild_memory(settings, stage)
 
 
 def _rebuild_episodes(settings: Settings, processes: int, stage: Progress) -> dict[str, Any]:
-    from octolog.app.memory_rebuild import rebuild_episodes
+    from octolog.app.memory.rebuild import rebuild_episodes
 
     _require_one(processes)
     return rebuild_episodes(settings, stage)

@@ -59,7 +59,7 @@ def add_to(app: typer.Typer) -> None:
 
 def show(call: Call, task_id: _Task) -> None:
     """A task's chain of custody, and what its output came from."""
-    from octolog.app.queries import open_queries
+    from octolog.app.knowledge.queries import open_queries
 
     with open_queries(call.settings()) as queries:
         custody = patiently(lambda: queries.custody(task_id))
@@ -113,7 +113,7 @@ def _text(custody: dict[str, Any]) -> object:
 
 
 def _lineage(call: Call, task_id: str, form: str, *, redact: bool) -> Any:
-    from octolog.app.queries import open_queries
+    from octolog.app.knowledge.queries import open_queries
 
     with open_queries(call.settings()) as queries:
         return patiently(lambda: queries.lineage(task_id, form, personal=not redact))

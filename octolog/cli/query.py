@@ -16,7 +16,7 @@ from octolog.cli.output import json_text, plain, table, warn, write_rich
 from octolog.domain.errors import Refused
 
 if TYPE_CHECKING:
-    from octolog.app.queries import Answer
+    from octolog.app.knowledge.queries import Answer
 
 _QUERY_CELL_CHARS = 100_000
 
@@ -56,7 +56,7 @@ def query(
     if form in _BINARY and out is None and sys.stdout.isatty():
         raise Refused(f"{form} is no text; add --out FILE or send it into a pipe")
     statement = sys.stdin.read() if sql == "-" else sql
-    from octolog.app.queries import open_queries
+    from octolog.app.knowledge.queries import open_queries
 
     with open_queries(call.settings()) as queries:
         answer = queries.sql(statement, max_rows=max_rows, timeout_s=timeout_s)
@@ -67,7 +67,7 @@ def query(
 
 def tables(call: Call) -> None:
     """Every table and view with its columns."""
-    from octolog.app.queries import open_queries
+    from octolog.app.knowledge.queries import open_queries
 
     with open_queries(call.settings()) as queries:
         rows = queries.tables()

@@ -99,7 +99,7 @@ def _verify(
     tell: Progress,
     processes: int,
 ) -> Report:
-    from octolog.app.verification import verify_log
+    from octolog.app.audit.verification import verify_log
 
     only, until = _home_of(connection, task), _until(connection, to)
     return verify_log(connection, partitions=only, until=until, progress=tell, processes=processes)
@@ -120,7 +120,7 @@ def _verify_values(connection: Connection, task: str | None, stage: Stage) -> Ve
 def _verify_hashes(
     connection: Connection, task: str | None, to: str | None, tell: Progress, processes: int
 ) -> HashesReport:
-    from octolog.app.verification import log_source
+    from octolog.app.audit.verification import log_source
     from streams.replay import verify_hashes
 
     only, until = _home_of(connection, task), _until(connection, to)
@@ -224,7 +224,7 @@ def _show_tree(call: Call, connection: Connection, task: str, to: str | None) ->
 
 
 def _show_rebuilt(call: Call, connection: Connection, to: str | None, tell: Progress, processes: int) -> None:
-    from octolog.app.verification import log_source
+    from octolog.app.audit.verification import log_source
     from streams.replay import rebuild
 
     rebuilt = rebuild(

@@ -57,7 +57,7 @@ def with_output(settings: Settings, found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _told(settings: Settings, task_id: str) -> dict[str, Any]:
-    from octolog.app.queries import open_queries
+    from octolog.app.knowledge.queries import open_queries
 
     with open_queries(settings) as queries:
         return queries.task(task_id)

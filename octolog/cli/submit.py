@@ -139,7 +139,7 @@ class _Opened:
 
     def parse(self, document: bytes) -> Request:
         """A contract; the log is asked only for the template that it names."""
-        from octolog.app.models import Models
+        from octolog.app.arms.models import Models
         from octolog.edge import parse_contract
 
         return parse_contract(

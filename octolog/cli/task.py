@@ -81,7 +81,7 @@ def show(
     if at is not None:
         _show_as_of(call, task_id, at)
         return
-    from octolog.app.queries import open_queries
+    from octolog.app.knowledge.queries import open_queries
 
     settings = call.settings()
     with open_queries(settings) as queries:
@@ -100,7 +100,7 @@ def list_tasks(
     steps: Annotated[bool, typer.Option("--steps", help="Every task, those inside others too.")] = False,
 ) -> None:
     """The newest tasks, newest first."""
-    from octolog.app.queries import open_queries
+    from octolog.app.knowledge.queries import open_queries
 
     with open_queries(call.settings()) as queries:
         rows = queries.tasks(limit, status) if steps else queries.trees(limit, status)

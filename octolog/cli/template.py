@@ -112,7 +112,7 @@ def validate(
     ],
 ) -> None:
     """Check a document without a log: every error with its place, and warnings."""
-    from octolog.app.models import Models
+    from octolog.app.arms.models import Models
     from octolog.cli.submit import read_document
     from octolog.domain.templates.verdict import as_json
     from schemas.xml import judge
@@ -143,7 +143,7 @@ def match(
     ] = False,
 ) -> None:
     """The atomic templates that fit a text, best first: by meaning; without an embedding model by words."""
-    from octolog.app.matching import scoring
+    from octolog.app.arms.matching import scoring
     from octolog.cli.submit import read_document
     from octolog.domain.templates.matching import BY_WORDS
 
@@ -180,7 +180,7 @@ def retire(
 
 def _valid(call: Call, file: str) -> tuple[bytes, tuple[str, ...]]:
     """A document's bytes, refused before any Kafka is asked for when they are not valid; and what is worth a look."""
-    from octolog.app.models import Models
+    from octolog.app.arms.models import Models
     from octolog.cli.submit import read_document
     from octolog.domain.templates.verdict import warnings_of
     from schemas.xml import read_document as read_xml

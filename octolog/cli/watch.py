@@ -117,7 +117,7 @@ def _tell_end(call: Call, root_id: str, tree: Tree, ending: _Ending) -> None:
 
 
 def _watch_all(call: Call, timeout_s: float) -> None:
-    from octolog.app.queries import open_queries
+    from octolog.app.knowledge.queries import open_queries
 
     deadline = time.monotonic() + timeout_s
     columns = {

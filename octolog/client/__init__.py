@@ -354,7 +354,7 @@ class Client:
 
     def root_of(self, task_id: str) -> TaskId:
         """The tree of a task, as the projections know it; a task they do not know counts as a root."""
-        from octolog.app.queries import open_queries
+        from octolog.app.knowledge.queries import open_queries
 
         try:
             with open_queries(self._connection.settings) as queries:

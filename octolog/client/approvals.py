@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from octolog.app.queries import open_queries
+from octolog.app.knowledge.queries import open_queries
 from octolog.app.settings import Settings
 from octolog.domain.errors import NotFound
 

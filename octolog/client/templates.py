@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import dataclass
 
+from octolog.app.arms.matching import scoring as scoring_by
+from octolog.app.arms.models import Models
 from octolog.app.connection import Connection
-from octolog.app.matching import scoring as scoring_by
-from octolog.app.models import Models
 from octolog.client.decisions import Sent
 from octolog.client.sender import Letter, Sender
 from octolog.domain.errors import InvalidContract, Refused, UndecodableRecord

@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import pytest
 
+from octolog.app.audit.verification import verify_log
 from octolog.app.connection import Connection
-from octolog.app.verification import verify_log
 from octolog.domain import facts as f
 from octolog.domain.assignment import AttemptAssignment
 from octolog.domain.operators import Program, SubtaskRequest

@@ -16,9 +16,9 @@ from typing import Any, Final
 import pytest
 from typer.testing import CliRunner
 
+from octolog.app.audit.verification import verify_log
 from octolog.app.connection import Connection
 from octolog.app.processes import wait_until
-from octolog.app.verification import verify_log
 from octolog.cli.application import build
 from octolog.client import Client
 from octolog.domain import facts as f

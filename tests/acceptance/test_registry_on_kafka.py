@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from octolog.app.arms.prober import HttpProber
+from octolog.app.audit.verification import verify_log
 from octolog.app.connection import Connection
-from octolog.app.prober import HttpProber
 from octolog.app.processes import wait_until
-from octolog.app.verification import verify_log
 from octolog.domain import facts as f
 from octolog.domain.arm import (
     ArmBreakerChanged,

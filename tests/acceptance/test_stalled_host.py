@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from deploy.kafka import EmbeddedKafka
+from octolog.app.audit.verification import verify_log
 from octolog.app.connection import Connection
 from octolog.app.processes import wait_until
-from octolog.app.verification import verify_log
 from octolog.domain import facts as f
 from octolog.domain.arm import ArmRegistered
 from octolog.domain.ids import TaskId

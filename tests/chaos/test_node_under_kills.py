@@ -25,13 +25,13 @@ from typing import Any
 import pytest
 
 from deploy.kafka import EmbeddedKafka, ports
+from octolog.app.audit.verification import verify_log
 from octolog.app.connection import Connection
-from octolog.app.node import down, up
+from octolog.app.knowledge.queries import open_queries
+from octolog.app.node.control import down, up
 from octolog.app.processes import wait_until
 from octolog.app.projector import catch_up
-from octolog.app.queries import open_queries
 from octolog.app.settings import Settings
-from octolog.app.verification import verify_log
 from octolog.domain.errors import Unavailable
 from octolog.ports import LogReader, Positions
 from projections.analytics.queries import canonical_digest

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import pytest
 
-from octolog.app.episodes import OpenEpisodes
+from octolog.app.memory.episodes import OpenEpisodes
 from octolog.app.projector import after
 from octolog.domain.errors import Refused, StoreUnavailable
 from octolog.domain.ids import ArmId, TaskId

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
+from octolog.app.audit.verification import verify_log
 from octolog.app.connection import Connection
-from octolog.app.node import NodeStatus, down, status, up
+from octolog.app.node.control import NodeStatus, down, status, up
 from octolog.app.processes import wait_until
 from octolog.app.settings import Settings, load_settings
-from octolog.app.verification import verify_log
 from octolog.client import Client
 from octolog.client.decisions import COMPLETED
 

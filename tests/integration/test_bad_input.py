@@ -14,9 +14,9 @@ import pytest
 from confluent_kafka import Producer
 
 from deploy.kafka import EmbeddedKafka
+from octolog.app.audit.verification import verify_log
 from octolog.app.connection import Connection
 from octolog.app.processes import wait_until
-from octolog.app.verification import verify_log
 from octolog.domain.contract import CancelTask, Step
 from octolog.domain.ids import TaskId
 from octolog.domain.upkeep import DeadLetter, TimerFired, TimerKind

@@ -19,13 +19,12 @@ import pytest
 from typer.testing import CliRunner
 
 from octolog.app.connection import Connection
-from octolog.app.memory import Reembedding
-from octolog.app.memory_remote import RemoteMemories
-from octolog.app.memory_service import MemoryService
-from octolog.app.processes import StateFile
-from octolog.app.projection_states import told
+from octolog.app.knowledge.states import told
+from octolog.app.memory.collections import Reembedding
+from octolog.app.memory.remote import RemoteMemories
+from octolog.app.memory.service import MemoryService
+from octolog.app.processes import NODE_VARIABLE, StateFile
 from octolog.app.settings import Settings
-from octolog.app.worker import NODE_VARIABLE
 from octolog.cli.application import build
 from octolog.client import Client
 from octolog.domain.errors import InvalidContract, NotFound, Refused

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from octolog.app.metrics import registry_of
-from octolog.app.node import down, status, up
+from octolog.app.knowledge.metrics import registry_of
+from octolog.app.node.control import down, status, up
 from octolog.app.processes import wait_until
 from octolog.app.settings import Settings, load_settings
 from octolog.client import Client

@@ -25,10 +25,10 @@ from arms.chat.tools import Tool
 from arms.handler import Handler
 from arms.limits import LimitReached
 from arms.model import ModelSettings, OpenAIModel
-from octolog.app.arm_host import run_arms
+from octolog.app.arms.host import run_arms
+from octolog.app.audit.verification import verify_log
 from octolog.app.connection import Connection
 from octolog.app.processes import StateFile, die_with_parent
-from octolog.app.verification import verify_log
 from octolog.client import Client
 from octolog.domain import facts as f
 from octolog.domain.ids import ArmId

@@ -16,12 +16,12 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from benches._history import History
-from octolog.app.knowledge import Knowledge
-from octolog.app.knowledge_files import new_file
+from octolog.app.knowledge.files import new_file
+from octolog.app.knowledge.queries import Queries, _Remote
+from octolog.app.knowledge.server import QueryServer
+from octolog.app.knowledge.service import Knowledge
 from octolog.app.loopback_client import LoopbackClient
 from octolog.app.projector import catch_up
-from octolog.app.queries import Queries, _Remote
-from octolog.app.query_server import QueryServer
 from octolog.app.settings import Settings
 from octolog.domain.errors import Refused
 from octolog.ports import LogRecord, Positions

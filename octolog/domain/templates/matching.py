@@ -2,7 +2,7 @@
 
 By words, without a model, the same on every machine: the score is the Jaccard index of the two sets of words: those in
 both, divided by those in either; lowercase, without punctuation. A template of a score above 0.1 fits. Source: seed B.
-Where there is an embedding model, its scoring comes from outside (`octolog.app.matching`); the rest is the same.
+Where there is an embedding model, its scoring comes from outside (`octolog.app.arms.matching`); the rest is the same.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from zipfile import ZipFile
 import pytest
 from typer.testing import CliRunner, Result
 
-from octolog.app.audit import export_bundle
+from octolog.app.audit.export import export_bundle
 from octolog.cli.application import build
 from streams.notary.keys import KeyRing
 from tests.replay.notary import sign

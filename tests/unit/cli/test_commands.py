@@ -30,7 +30,8 @@ def test_every_command_explains_itself_and_takes_json(name: list[str], tmp_path:
 
 
 def test_every_command_of_the_stable_surface_is_there() -> None:
-    surface = """up down status doctor metrics submit replay query tables demo provenance-show provenance-export provenance-draw
+    surface = """up down status doctor metrics submit replay query tables demo
+        provenance-show provenance-export provenance-draw
         task-show task-list task-watch task-result task-cancel task-approve task-deny
         blobs-gc blobs-verify approvals approve deny budget-show budget-amend prices-show
         arms-list arms-register arms-show arms-retire arms-run arms-bridge arms-check

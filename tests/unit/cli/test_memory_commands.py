@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from octolog.app.memory import OpenMemory
+from octolog.app.memory.collections import OpenMemory
 from octolog.app.settings import Settings
 from octolog.cli.application import build
 from octolog.cli.memory import _where

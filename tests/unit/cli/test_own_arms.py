@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from octolog.app.own_arms import files_of, load
-from octolog.app.reload import Watched
-from octolog.app.services import from_file, service
+from octolog.app.arms.own import files_of, load
+from octolog.app.arms.reload import Watched
+from octolog.app.arms.services import from_file, service
 from octolog.cli.application import build
 from octolog.domain.errors import SettingsError
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octolog.app.matching import scoring
+from octolog.app.arms.matching import scoring
 from octolog.app.settings import Settings
 from octolog.domain.operators import Operator, Role
 from octolog.domain.tasksystem import ASTNode, AtomicTaskSubtype, TaskTemplate, TaskType

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from octolog.app.arms.recall import MAX_NOTE_CHARS, MIN_SIMILARITY, NodeMemory, asked
 from octolog.app.processes import StateFile
-from octolog.app.recall import MAX_NOTE_CHARS, MIN_SIMILARITY, NodeMemory, asked
 from octolog.app.settings import Settings
 from octolog.domain.errors import StoreUnavailable
 from octolog.domain.reports import RecalledMemory

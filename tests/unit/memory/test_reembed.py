@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from octolog.app.memory import OpenMemory, Reembedding, open_memories
+from octolog.app.memory.collections import OpenMemory, Reembedding, open_memories
 from octolog.app.settings import Settings
 from octolog.domain.errors import NotFound, OctologError, Refused, SettingsError
 from octolog.domain.memory import EmbeddingModelFixed, MemoryForgotten
@@ -37,7 +37,7 @@ def second_model(monkeypatch: pytest.MonkeyPatch) -> None:
     def opened(name: str, endpoint: Endpoint | None) -> Embedder:
         return Mirrored() if name == MIRRORED else open_embedder(name, endpoint)
 
-    monkeypatch.setattr("octolog.app.memory.open_embedder", opened)
+    monkeypatch.setattr("octolog.app.memory.collections.open_embedder", opened)
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pytest
 
 import octolog
-from octolog.app.live_store import LiveStore
+from octolog.app.knowledge.live_store import LiveStore
+from octolog.app.knowledge.server import QueryServer
 from octolog.app.projector import ProjectorState
-from octolog.app.query_server import QueryServer
 from octolog.domain.errors import NotFound, Refused
 from projections.analytics.queries import table_digests
 from projections.analytics.sink import AnalyticsProjection

@@ -23,7 +23,7 @@ from openlineage.client.facet_v2 import (
 from prov.model import ProvAgent, ProvDocument
 
 from benches._history import History
-from octolog.app.answers import ANSWERS
+from octolog.app.knowledge.answers import ANSWERS
 from octolog.domain.ids import ArmId, AttemptId, TaskId
 from octolog.domain.memory import (
     EntityType,

@@ -12,12 +12,12 @@ from typing import Any, Final
 
 import pytest
 
-from octolog.app.live_store import LiveStore
+from octolog.app.knowledge.live_store import LiveStore
+from octolog.app.knowledge.queries import open_queries
+from octolog.app.knowledge.server import QueryServer
 from octolog.app.loopback_client import LoopbackClient
 from octolog.app.processes import StateFile
 from octolog.app.projector import ProjectorState
-from octolog.app.queries import open_queries
-from octolog.app.query_server import QueryServer
 from octolog.app.settings import load_settings
 from octolog.domain.errors import NotFound, Refused, StoreUnavailable
 

@@ -16,9 +16,9 @@ import pytest
 
 from blobs import Blobs
 from blobs.folder import FolderShelf
-from octolog.app.audit import Exported, export_bundle
-from octolog.app.bundle import write_archive
-from octolog.app.bundle_log import decide_again
+from octolog.app.audit.bundle import write_archive
+from octolog.app.audit.bundle_log import decide_again
+from octolog.app.audit.export import Exported, export_bundle
 from octolog.domain.errors import LogCorrupted, NotFound, Refused
 from octolog.domain.proof.avro import INDEX_SCHEMA
 from octolog.verifier.archive import FORMAT

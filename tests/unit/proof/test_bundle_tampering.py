@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from octolog.app.audit import export_bundle
+from octolog.app.audit.export import export_bundle
 from octolog.verifier.archive import SEAL
 from octolog.verifier.report import Report
 from octolog.verifier.verify import verify_bundle

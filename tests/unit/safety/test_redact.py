@@ -248,7 +248,7 @@ def test_counts_add_up() -> None:
 def test_a_process_that_dies_prints_no_raw_value_of_its_own_or_of_its_threads() -> None:
     code = """
 import threading
-from octolog.app.crash import redact_crashes
+from octolog.app.node.crash import redact_crashes
 redact_crashes()
 def die():
     raise ValueError("mail ilse.raven@mailhouse.example")

@@ -31,13 +31,13 @@ _WRITING: Final = frozenset(
 _OPENING: Final = frozenset({"open", "fdopen", "ZipFile"})
 
 THROUGH_PERSONAL: Final = {
-    "octolog/app/bundle.py": "audit bundles: `--redact` passes every record through `redacted`",
+    "octolog/app/audit/bundle.py": "audit bundles: `--redact` passes every record through `redacted`",
     "octolog/cli/provenance.py": "lineage as PROV-JSON, OpenLineage and SVG: `shown`, by projections.provenance.gather",
 }
 """Exports to others: whoever reads them may not be the one who may read the log."""
 
 TO_WHO_ASKS: Final = {
-    "octolog/app/query_server.py": "rows to the SQL that was asked, on this machine",
+    "octolog/app/knowledge/server.py": "rows to the SQL that was asked, on this machine",
     "octolog/cli/query.py": "the same rows, into the file that was named",
     "octolog/cli/result.py": "a task's own result, into the file that was named",
     "octolog/cli/demo.py": "the demonstration's own report",
@@ -46,12 +46,12 @@ TO_WHO_ASKS: Final = {
 """What the log has, to who has the home's files anyway, and asks for it by name."""
 
 OF_THE_NODE: Final = {
-    "octolog/app/audit.py": "the program inside a bundle, no record",
-    "octolog/app/knowledge.py": "projections: files of the home",
-    "octolog/app/knowledge_files.py": "projections: files of the home",
-    "octolog/app/node.py": "logs: by octolog.safety.logs",
+    "octolog/app/audit/export.py": "the program inside a bundle, no record",
+    "octolog/app/knowledge/service.py": "projections: files of the home",
+    "octolog/app/knowledge/files.py": "projections: files of the home",
+    "octolog/app/node/control.py": "logs: by octolog.safety.logs",
     "octolog/app/processes.py": "who runs, on which port",
-    "octolog/app/supervisor.py": "logs: by octolog.safety.logs",
+    "octolog/app/node/supervisor.py": "logs: by octolog.safety.logs",
     "octolog/app/worker.py": "logs: by octolog.safety.logs",
     "octolog/cli/projections.py": "projections: files of the home",
     "streams/notary/keys.py": "keys",
@@ -71,8 +71,8 @@ SCREENED: Final = {
     "arms/host/outbox.py": "arms.outcome: results pass the gate before they are queued",
 }
 OF_THE_ENGINE: Final = {
-    "octolog/app/memory_service.py": "which model, and who was refused: names of arms and models",
-    "octolog/app/tokens.py": "keys and policies",
+    "octolog/app/memory/service.py": "which model, and who was refused: names of arms and models",
+    "octolog/app/node/tokens.py": "keys and policies",
     "octolog/client/redrive.py": "the bytes of a dead letter, back to where they were",
     "streams/dead_letters.py": "the bytes of a record that lies in the log",
     "streams/kafka/pipeline.py": "Kafka",

@@ -13,7 +13,7 @@ from octolog.app.loopback import LoopbackServer
 from octolog.domain.errors import OctologError, Refused
 
 if TYPE_CHECKING:
-    from octolog.app.memory_service import MemoryService
+    from octolog.app.memory.service import MemoryService
 
 
 def memory_server(service: MemoryService) -> LoopbackServer:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
-from octolog.app.node import status
+from octolog.app.node.control import status
 from octolog.app.processes import StateFile
 from octolog.app.projector import catch_up, read_on
 from octolog.app.settings import Settings
@@ -268,7 +268,7 @@ def open_memories(settings: Settings) -> Iterator[Memories]:
     """
     url = service_url(settings)
     if url is not None:
-        from octolog.app.memory_remote import RemoteMemories
+        from octolog.app.memory.remote import RemoteMemories
 
         with RemoteMemories(url) as remote:
             yield remote

@@ -12,14 +12,14 @@ from typing import Any, Final
 import psutil
 
 from octolog.app.connection import Connection
-from octolog.app.episodes import NAME as EPISODES
-from octolog.app.episodes import made_by_another, open_stores
-from octolog.app.memory import NAME as MEMORY
-from octolog.app.memory import made_otherwise, open_collections, service_url
-from octolog.app.memory_remote import RemoteMemories
-from octolog.app.node import status
+from octolog.app.knowledge.queries import open_queries
+from octolog.app.memory.collections import NAME as MEMORY
+from octolog.app.memory.collections import made_otherwise, open_collections, service_url
+from octolog.app.memory.episodes import NAME as EPISODES
+from octolog.app.memory.episodes import made_by_another, open_stores
+from octolog.app.memory.remote import RemoteMemories
+from octolog.app.node.control import status
 from octolog.app.processes import StateFile
-from octolog.app.queries import open_queries
 from octolog.app.settings import Settings
 from octolog.domain.errors import NotFound
 from octolog.ports import Positions, Progress

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
-from octolog.app.queries import MAX_ROWS, TIMEOUT_S, Queries, open_queries, queries_of
+from octolog.app.knowledge.queries import MAX_ROWS, TIMEOUT_S, Queries, open_queries, queries_of
 from octolog.app.settings import load_settings
 from octolog.domain.errors import NotFound, Refused
 

@@ -7,10 +7,10 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
+from octolog.app.arms.equipment import equipment
 from octolog.app.blobs import open_blobs
 from octolog.app.connection import Connection
-from octolog.app.equipment import equipment
-from octolog.app.identity import slot
+from octolog.app.node.identity import slot
 from octolog.app.processes import StateFile
 from octolog.app.settings import Settings
 from octolog.domain.errors import SettingsError

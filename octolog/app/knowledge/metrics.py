@@ -14,9 +14,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from octolog.app.connection import Connection
-from octolog.app.node import status
+from octolog.app.knowledge.queries import Queries, open_queries
+from octolog.app.node.control import status
 from octolog.app.processes import StateFile, Stop
-from octolog.app.queries import Queries, open_queries
 from octolog.app.settings import Settings
 from octolog.domain.errors import NotFound, SettingsError, Unavailable
 from octolog.ports import Positions

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from octolog.app.audit.verification import log_source
 from octolog.app.connection import Connection
 from octolog.app.settings import Settings
-from octolog.app.verification import log_source
 from octolog.domain.errors import BrokerUnavailable, OctologError
 from streams.notary.keys import KeyRing
 from streams.notary.notary import Notary

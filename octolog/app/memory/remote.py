@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 import httpx
 from pydantic import TypeAdapter
 
-from octolog.app.memory import Reembedding
+from octolog.app.memory.collections import Reembedding
 from octolog.domain import errors
 from octolog.domain.errors import OctologError, StoreUnavailable
 from octolog.domain.ids import ArmId

@@ -12,15 +12,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from octolog.app.arms.keeper import KeeperThread
+from octolog.app.audit.notary import NotaryThread
 from octolog.app.connection import Connection
-from octolog.app.keeper import KeeperThread
-from octolog.app.knowledge_files import current_file, drop_file, new_file, use_file
-from octolog.app.live_store import LiveAnalytics, LiveStore
-from octolog.app.notary import NotaryThread
+from octolog.app.knowledge.files import current_file, drop_file, new_file, use_file
+from octolog.app.knowledge.live_store import LiveAnalytics, LiveStore
+from octolog.app.knowledge.rebuild import equal_at_once
+from octolog.app.knowledge.server import QueryServer
 from octolog.app.processes import StateFile, Stop
 from octolog.app.projector import ProjectorState, covers, fill, follow, read_on
-from octolog.app.query_server import QueryServer
-from octolog.app.rebuild import equal_at_once
 from octolog.app.settings import Settings
 from octolog.domain.errors import NotFound, Refused, StoreUnavailable
 from octolog.domain.health import Record

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from octolog.app.loopback_client import LoopbackClient, Reply
-from octolog.app.node import query_url, runs
+from octolog.app.node.control import query_url, runs
 from octolog.app.settings import Settings
 from octolog.domain import errors
 from octolog.domain.errors import NotFound, OctologError, StoreUnavailable, Unavailable
@@ -176,7 +176,7 @@ def open_queries(settings: Settings) -> Iterator[Queries]:
     if url is not None:
         yield Queries(_Remote(LoopbackClient(url, "the query service")))
         return
-    from octolog.app.knowledge_files import current_file
+    from octolog.app.knowledge.files import current_file
     from projections.duck import Store
 
     path = current_file(settings)
@@ -232,8 +232,8 @@ class _Local:
         self._store = store
 
     def call(self, method: str, args: Mapping[str, Any]) -> Any:
-        from octolog.app.answers import ANSWERS
-        from octolog.app.query_server import to_json
+        from octolog.app.knowledge.answers import ANSWERS
+        from octolog.app.knowledge.server import to_json
 
         return json.loads(to_json(ANSWERS[method](self._store, **args)))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from octolog.app.blobs import open_blobs
 from octolog.app.connection import Connection
-from octolog.app.crash import redact_crashes
+from octolog.app.node.crash import redact_crashes
 from octolog.domain.errors import NotFound, SettingsError
 from streams.topics import ARMS
 
@@ -83,7 +83,7 @@ def host(
         OctologError: It cannot start.
     """
     from arms.host import HostSettings, run_host
-    from octolog.app.arm_host import model
+    from octolog.app.arms.host import model
     from octolog.safety import PiiMode
 
     redact_crashes()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     # Whoever only asks how a node is, as most commands do, need not wait for what it takes to run one.
     import psutil
 
-    from octolog.app.supervisor import Stage, Supervisor
+    from octolog.app.node.supervisor import Stage, Supervisor
 
 _NODE: Final = "node"
 _START_S: Final = 180.0
@@ -174,7 +174,7 @@ def query_url(settings: Settings) -> str | None:
 
 def serve(settings: Settings) -> int:
     """The supervisor's own process, for a detached node."""
-    from octolog.app.supervisor import Supervisor
+    from octolog.app.node.supervisor import Supervisor
 
     stop = Stop()
     node_file = _node_file(settings)
@@ -198,7 +198,7 @@ def serve(settings: Settings) -> int:
 
 
 def _up_here(settings: Settings, progress: Stage) -> NodeInfo:
-    from octolog.app.supervisor import Supervisor
+    from octolog.app.node.supervisor import Supervisor
 
     started_s = time.monotonic()
     stop = Stop()
@@ -225,7 +225,7 @@ def _up_detached(settings: Settings, progress: Stage) -> NodeInfo:
     environment = {**os.environ, "OCTOLOG_SERVE": settings.frozen_json()}
     with (settings.log_dir / "supervisor.log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "octolog.app.node"],
+            [sys.executable, "-m", "octolog.app.node.control"],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -321,7 +321,7 @@ def _broker(settings: Settings) -> Component:
 
 
 if __name__ == "__main__":
-    from octolog.app.crash import redact_crashes
+    from octolog.app.node.crash import redact_crashes
 
     redact_crashes()
     sys.exit(serve(Settings.model_validate_json(os.environ["OCTOLOG_SERVE"])))

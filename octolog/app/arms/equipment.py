@@ -30,7 +30,7 @@ def equipment(settings: Settings, *, model: bool) -> Equipment:
     from arms.builtin.equipment import Equipment
     from arms.retriever.search import Library
     from arms.sandbox.box import detect
-    from octolog.app.recall import NodeMemory
+    from octolog.app.arms.recall import NodeMemory
 
     model_of_memory = embedder(settings)
     library = Library(model_of_memory, settings.home / "retriever")

@@ -15,10 +15,9 @@ from typing import IO, Final
 
 from deploy.kafka import EmbeddedKafka
 from octolog.app.connection import Connection
-from octolog.app.identity import node_name
-from octolog.app.processes import StateFile, wait_until
+from octolog.app.node.identity import node_name
+from octolog.app.processes import NODE_VARIABLE, SPARE, StateFile, wait_until
 from octolog.app.settings import ROLES, Settings
-from octolog.app.worker import NODE_VARIABLE, SPARE
 from octolog.domain.errors import OctologError, Unavailable
 
 Stage = Callable[[str, int, int], None]

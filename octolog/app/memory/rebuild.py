@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from octolog.app.connection import Connection
-from octolog.app.episodes import NAME as EPISODIC
-from octolog.app.episodes import OpenEpisodes, open_stores
-from octolog.app.memory import NAME, OpenMemory, open_collections, service_url
-from octolog.app.memory_remote import RemoteMemories
+from octolog.app.memory.collections import NAME, OpenMemory, open_collections, service_url
+from octolog.app.memory.episodes import NAME as EPISODIC
+from octolog.app.memory.episodes import OpenEpisodes, open_stores
+from octolog.app.memory.remote import RemoteMemories
 from octolog.app.settings import Settings
 from octolog.ports import Progress
 from streams.dead_letters import PublishedDeadLetters

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from octolog.app.connection import Connection
-from octolog.app.knowledge_files import current_file, drop_file, use_file
+from octolog.app.knowledge.files import current_file, drop_file, use_file
 from octolog.app.projector import after, read_on
 from octolog.app.settings import Settings
 from octolog.domain.errors import Refused

@@ -13,8 +13,8 @@ import pyarrow as pa
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from octolog.app.answers import ANSWERS
-from octolog.app.live_store import LiveStore
+from octolog.app.knowledge.answers import ANSWERS
+from octolog.app.knowledge.live_store import LiveStore
 from octolog.app.loopback import LoopbackServer
 from octolog.app.projector import ProjectorState
 from octolog.domain.errors import NotFound, OctologError, Refused

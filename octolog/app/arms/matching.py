@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from octolog.app.equipment import embedder
+from octolog.app.arms.equipment import embedder
 from octolog.app.settings import Settings
 from octolog.domain.errors import Unavailable
 from octolog.domain.templates.matching import BY_WORDS, Scoring

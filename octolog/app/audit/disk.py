@@ -23,7 +23,10 @@ from streams.topics import TASKS
 __all__ = ["DiskFault", "DiskReport", "check_disk", "data_folder"]
 
 Stage = Callable[[str, int, int], None]
-_KILLED: Final = "the broker was killed; it cuts an unfinished end off when it starts again: start and stop it once, then check"
+_KILLED: Final = (
+    "the broker was killed; it cuts an unfinished end off when it starts again: "
+    "start and stop it once, then check"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,12 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from octolog.app.connection import Connection
-from octolog.app.episodes import NAME as EPISODIC
-from octolog.app.episodes import OpenEpisodes, open_stores
-from octolog.app.live_memory import LiveMemory
-from octolog.app.memory import NAME, OpenMemory, Reembedding, open_collections
-from octolog.app.memory_http import known, memory_server
-from octolog.app.memory_remote import WHERE
+from octolog.app.memory.collections import NAME, OpenMemory, Reembedding, open_collections
+from octolog.app.memory.episodes import NAME as EPISODIC
+from octolog.app.memory.episodes import OpenEpisodes, open_stores
+from octolog.app.memory.http import known, memory_server
+from octolog.app.memory.live import LiveMemory
+from octolog.app.memory.remote import WHERE
 from octolog.app.processes import StateFile, Stop
 from octolog.app.projector import ProjectorState, catch_up, fill, follow
 from octolog.app.settings import Settings

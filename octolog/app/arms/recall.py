@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from octolog.app.memory import NAME
-from octolog.app.memory_remote import RemoteMemories
+from octolog.app.memory.collections import NAME
+from octolog.app.memory.remote import RemoteMemories
 from octolog.app.processes import StateFile
 from octolog.app.settings import Settings
 from octolog.domain.errors import StoreUnavailable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from octolog.app.memory import NAME, OpenMemory
+from octolog.app.memory.collections import NAME, OpenMemory
 from octolog.ports import DeadLetterSink, LogRecord, Positions
 from projections.memory.sink import TOPIC, MemoryProjection
 from schemas.codec import Codec

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 from typing import Final
 
+from octolog.app.audit.notary import keys_dir
 from octolog.app.connection import Connection
-from octolog.app.notary import keys_dir
 from octolog.app.settings import Settings
 from octolog.domain.errors import BrokerUnavailable
 from octolog.domain.ids import TaskId

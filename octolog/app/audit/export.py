@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from blobs import Blobs
+from octolog.app.audit.bundle import PartitionWriter, write_archive
 from octolog.app.blobs import claims_of
-from octolog.app.bundle import PartitionWriter, write_archive
 from octolog.domain.audit import Checkpoint, NotaryKeyAnnounced
 from octolog.domain.chain import HASH_BYTES
 from octolog.domain.errors import LogCorrupted, NotFound, Refused, SettingsError, UndecodableRecord

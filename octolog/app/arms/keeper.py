@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from octolog.app.arms.prober import HttpProber
 from octolog.app.connection import Connection
-from octolog.app.prober import HttpProber
 from octolog.app.settings import Settings
 from octolog.domain.errors import BrokerUnavailable, OctologError
 from octolog.domain.health import Record

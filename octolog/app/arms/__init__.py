@@ -1,0 +1,1 @@
+"""Hosting arms: the built-in ones with their equipment, and others' own."""

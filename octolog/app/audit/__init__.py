@@ -1,0 +1,1 @@
+"""Proving the log: verification, bundles, a broker's disk."""

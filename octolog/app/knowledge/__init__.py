@@ -1,0 +1,1 @@
+"""The projections in DuckDB: followed, served, asked, built anew."""

@@ -1,0 +1,1 @@
+"""Semantic memory and episodes: followed, served, asked, built anew."""

@@ -40,7 +40,7 @@ NEITHER = {
     "path", "peaks", "policy", "previous_key_id", "price_version", "program_id", "public_key", "reason",
     "recovery_task_id", "registered_by", "repaired", "replaces", "request_id", "required_capabilities", "resource",
     "retired_by", "root_task_id", "routing_policy", "security_policy", "sha256", "signature",
-    "source_topic", "status", "step_id", "stopped_by", "subject", "subtask_task_id", "superseded_by", "tags",
+    "source_topic", "status", "step_id", "stopped_by", "subject", "subtask_task_id", "superseded_by", "tags", "token_sha256",
     "taken", "task_id", "tests_passed", "topic", "type", "variable", "version", "warnings", "xml"
 }
 # fmt: on

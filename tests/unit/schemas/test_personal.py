@@ -40,8 +40,8 @@ NEITHER = {
     "path", "peaks", "policy", "previous_key_id", "price_version", "program_id", "public_key", "reason",
     "recovery_task_id", "registered_by", "repaired", "replaces", "request_id", "required_capabilities", "resource",
     "retired_by", "root_task_id", "routing_policy", "security_policy", "sha256", "signature",
-    "source_topic", "status", "step_id", "stopped_by", "subject", "subtask_task_id", "superseded_by", "tags", "token_sha256",
-    "taken", "task_id", "tests_passed", "topic", "type", "variable", "version", "warnings", "xml"
+    "source_topic", "status", "step_id", "stopped_by", "subject", "subtask_task_id", "superseded_by", "tags",
+    "taken", "task_id", "tests_passed", "token_sha256", "topic", "type", "variable", "version", "warnings", "xml"
 }
 # fmt: on
 """Text that names no person: ids, names of machines and settings, digests. A new field joins them, or is marked."""

@@ -14,7 +14,7 @@ import tomllib
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import yaml
 
@@ -24,6 +24,7 @@ __all__ = [
     "bash_problem",
     "json_problem",
     "python_problem",
+    "python_tree",
     "toml_problem",
     "yaml_problem",
 ]
@@ -49,11 +50,17 @@ def python_problem(text: str | bytes) -> Problem | None:
 
     Syntax that only a later Python than the running one could accept is given the benefit of the doubt.
     """
+    found = python_tree(text)
+    return found if isinstance(found, Problem) else None
+
+
+def python_tree(text: str | bytes) -> ast.Module | Problem | None:
+    """As `python_problem`; the tree where there is none. None for what may be right and cannot be read here."""
     flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            compile(text, "<review>", "exec", flags=flags, dont_inherit=True)
+            return cast("ast.Module", compile(text, "<review>", "exec", flags=flags, dont_inherit=True))
     except SyntaxError as error:
         if error.lineno and _may_be_newer(text, error.lineno):
             return None
@@ -62,7 +69,6 @@ def python_problem(text: str | bytes) -> Problem | None:
         return Problem(1, _words(str(error)))
     except (RecursionError, MemoryError):  # too deep for this parser, which proves nothing
         return None
-    return None
 
 
 def _may_be_newer(text: str | bytes, line: int) -> bool:

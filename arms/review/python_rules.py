@@ -11,13 +11,13 @@ import io
 import posixpath
 import re
 import tokenize
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from arms.review.findings import Finding, Kind, finding_at
-from arms.review.parsers import PYTHON_VERSION, python_problem
+from arms.review.parsers import PYTHON_VERSION, Problem, python_tree
 from arms.review.sources import Source, is_test
 
 __all__ = ["FUNCTION_MAX_LINES", "review_python"]
@@ -39,6 +39,7 @@ _PLAIN_BASES: Final = frozenset({"object", "ABC", "Generic", "Protocol"})
 _MUTABLE_CALLS: Final = frozenset(
     {"list", "dict", "set", "bytearray", "defaultdict", "OrderedDict", "Counter", "deque"}
 )
+_MARKERS: Final = ("TODO", "FIXME")
 _MARKER: Final = re.compile(r"(?:^|[#;])[\s#!:*-]*@?(TODO|FIXME)\b(?![-/\w])")
 _READ_ONLY: Final = re.compile(r"\b(?:Sequence|Iterable|Mapping|Collection|Container|AbstractSet)\b")
 _NOQA: Final = re.compile(r"#\s*(?:noqa|nosec|pylint:\s*disable|pragma)", re.IGNORECASE)
@@ -54,30 +55,37 @@ def review_python(source: Source, tested: frozenset[str] | None) -> Iterator[Fin
         source: The file.
         tested: Every name the tests mention; None when there are no tests to compare with.
     """
-    problem = python_problem(source.raw)
-    if problem:
-        message = f"does not parse as `Python {PYTHON_VERSION}`: {problem.message}"
-        yield finding_at("syntax-error", source.path, source.lines, problem.line, message)
-        return
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(source.raw)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):  # newer syntax, or too deep: not judged
-        return
-    yield from _Rules(source, tested, tree, _comments(source)).findings()
+    tree = python_tree(source.raw)
+    if isinstance(tree, Problem):
+        message = f"does not parse as `Python {PYTHON_VERSION}`: {tree.message}"
+        yield finding_at("syntax-error", source.path, source.lines, tree.line, message)
+    elif tree is not None:  # newer syntax, or too deep, is not judged
+        yield from _Rules(source, tested, tree, _Comments(source)).findings()
 
 
-def _comments(source: Source) -> dict[int, str]:
-    """Give the comments of a file by line."""
-    comments: dict[int, str] = {}
-    try:
-        for token in tokenize.generate_tokens(io.StringIO(source.text).readline):
-            if token.type == tokenize.COMMENT:
-                comments[token.start[0]] = token.string
-    except (tokenize.TokenError, SyntaxError):
+class _Comments:
+    """The comments of a file, told apart from strings only where a line may have one: that takes longest of all."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def within(self, first: int, last: int) -> list[str]:
+        """Those on the lines from `first` to `last`."""
+        if not any("#" in line for line in self._source.lines[max(first - 1, 0) : last]):
+            return []
+        return [comment for line, comment in self.all.items() if first <= line <= last]
+
+    @cached_property
+    def all(self) -> dict[int, str]:
+        """All of them by line."""
+        comments: dict[int, str] = {}
+        try:
+            for token in tokenize.generate_tokens(io.StringIO(self._source.text).readline):
+                if token.type == tokenize.COMMENT:
+                    comments[token.start[0]] = token.string
+        except (tokenize.TokenError, SyntaxError):
+            return comments
         return comments
-    return comments
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,21 +93,18 @@ class _Rules:
     source: Source
     tested: frozenset[str] | None
     tree: ast.Module
-    comments: dict[int, str]
+    comments: _Comments
 
     def findings(self) -> Iterator[Finding]:
-        for line, comment in self.comments.items():
-            marker = _MARKER.search(comment)
-            if marker:
-                yield self._at("todo-marker", line, f"`{marker[1]}` marker in a comment")
-        exported = _exported(self.tree)
+        yield from self._markers()
+        exported, nodes = _exported(self.tree), list(_walk(self.tree))
         if not is_test(self.source.path) and not self._is_private_file():
             yield from self._module_docstring(exported)
-            for node, scope in _walk(self.tree):
+            for node, scope in nodes:
                 if isinstance(node, _Function | ast.ClassDef):
                     yield from self._docstring(node, scope, exported)
             yield from self._untested(exported)
-        for node, _scope in _walk(self.tree):
+        for node, _scope in nodes:
             if isinstance(node, ast.ExceptHandler):
                 yield from self._handler(node)
             elif isinstance(node, _Function):
@@ -107,11 +112,19 @@ class _Rules:
                 if not is_test(self.source.path):  # a test may be one long table
                     yield from self._length(node)
 
+    def _markers(self) -> Iterator[Finding]:
+        if not any(word in self.source.text for word in _MARKERS):
+            return
+        for line, comment in self.comments.all.items():
+            marker = _MARKER.search(comment)
+            if marker:
+                yield self._at("todo-marker", line, f"`{marker[1]}` marker in a comment")
+
     def _at(self, kind: Kind, line: int, message: str) -> Finding:
         return finding_at(kind, self.source.path, self.source.lines, line, message)
 
     def _excused(self, line: int) -> bool:
-        return bool(_NOQA.search(self.comments.get(line, "")))
+        return any(_NOQA.search(comment) for comment in self.comments.within(line, line))
 
     def _is_private_file(self) -> bool:
         *folders, name = self.source.path.split("/")
@@ -188,9 +201,7 @@ class _Rules:
 
     def _explained(self, node: ast.ExceptHandler) -> bool:
         # A comment in the handler, just above it, or just below its last line at the same depth says why.
-        return any(
-            line in self.comments for line in range(node.lineno - 1, (node.end_lineno or node.lineno) + 1)
-        )
+        return bool(self.comments.within(node.lineno - 1, node.end_lineno or node.lineno))
 
     def _defaults(self, node: _Function) -> Iterator[Finding]:
         positional = [*node.args.posonlyargs, *node.args.args]

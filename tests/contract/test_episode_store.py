@@ -1,4 +1,7 @@
-"""Every episode store keeps the same promises: acceptance behaviours 28 and 30. The Redis is a real server."""
+"""Every episode store keeps the same promises: acceptance behaviours 28 and 30. The Redis is a real server.
+
+One module, because both stores stand behind the same fixtures, and one server is started for all.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The memory process on a real broker: from the client into the log, into both stores, and out over HTTP."""
+"""The memory process on a real broker: from the client into the log, into both stores, and out over HTTP.
+
+One module, because one process, started once, is what all of it asks.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A log that a real broker and a real worker wrote is decided again and found right, and whole."""
+"""A log that a real broker and a real worker wrote is decided again and found right, and whole.
+
+One module, because that log, and the broker's files of it, are made once for all that look at them.
+"""
 
 from __future__ import annotations
 

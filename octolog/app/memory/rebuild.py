@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 from octolog.app.connection import Connection
@@ -10,7 +12,8 @@ from octolog.app.memory.episodes import NAME as EPISODIC
 from octolog.app.memory.episodes import OpenEpisodes, open_stores
 from octolog.app.memory.remote import RemoteMemories
 from octolog.app.settings import Settings
-from octolog.ports import Progress
+from octolog.ports import DeadLetterSink, LogReader, Progress
+from schemas.codec import Codec
 from streams.dead_letters import PublishedDeadLetters
 
 __all__ = ["rebuild_episodes", "rebuild_memory"]
@@ -23,19 +26,12 @@ def rebuild_memory(settings: Settings, progress: Progress) -> dict[str, Any]:
         Refused: When they differ; nothing was changed.
         StoreUnavailable: When the store does not answer.
     """
-    url = service_url(settings)
-    if url is not None:
-        with RemoteMemories(url) as remote:
-            return remote.rebuild(progress, NAME)
-    with Connection(settings) as connection:
-        publisher, codec = connection.publisher(background=True), connection.codec()
-        memory = OpenMemory(open_collections(settings), settings)
-        try:
-            letters = PublishedDeadLetters(publisher, codec, NAME)
-            return memory.rebuild(connection.reader(), codec, letters, progress)
-        finally:
-            memory.close()
-            publisher.close()
+
+    def here(reader: LogReader, codec: Codec, letters: DeadLetterSink) -> dict[str, Any]:
+        with closing(OpenMemory(open_collections(settings), settings)) as memory:
+            return memory.rebuild(reader, codec, letters, progress)
+
+    return _rebuilt(settings, NAME, progress, here)
 
 
 def rebuild_episodes(settings: Settings, progress: Progress) -> dict[str, Any]:
@@ -45,16 +41,25 @@ def rebuild_episodes(settings: Settings, progress: Progress) -> dict[str, Any]:
         Refused: When they differ; nothing was changed.
         StoreUnavailable: When the store does not answer.
     """
+
+    def here(reader: LogReader, codec: Codec, letters: DeadLetterSink) -> dict[str, Any]:
+        with closing(OpenEpisodes(open_stores(settings), codec, letters)) as episodes:
+            return episodes.rebuild(reader, progress)
+
+    return _rebuilt(settings, EPISODIC, progress, here)
+
+
+def _rebuilt(
+    settings: Settings,
+    name: str,
+    progress: Progress,
+    here: Callable[[LogReader, Codec, DeadLetterSink], dict[str, Any]],
+) -> dict[str, Any]:
     url = service_url(settings)
     if url is not None:
         with RemoteMemories(url) as remote:
-            return remote.rebuild(progress, EPISODIC)
-    with Connection(settings) as connection:
-        publisher, codec = connection.publisher(background=True), connection.codec()
+            return remote.rebuild(progress, name)
+    with Connection(settings) as connection, closing(connection.publisher(background=True)) as publisher:
+        codec = connection.codec()
         letters = PublishedDeadLetters(publisher, codec, NAME)  # the process that tells of both
-        episodes = OpenEpisodes(open_stores(settings), codec, letters)
-        try:
-            return episodes.rebuild(connection.reader(), progress)
-        finally:
-            episodes.close()
-            publisher.close()
+        return here(connection.reader(), codec, letters)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 _PR_SET_PDEATHSIG: Final = 1
 
-NODE_VARIABLE: Final = "OCTOLOG_NODE"
+NODE_VARIABLE: Final = "OCTOLOG_WORKER"
 SPARE: Final = "spare"
 """Instead of kind and name: load what a processor needs, and wait on stdin to be told who to be."""
 

@@ -1,6 +1,6 @@
 """The entry of every child process of a node: `python -m octolog.app.worker KIND NAME`.
 
-The settings come in the environment variable `OCTOLOG_NODE`, as JSON; the node has resolved them already.
+The settings come in the environment variable `OCTOLOG_WORKER`, as JSON; the node has resolved them already.
 """
 
 from __future__ import annotations

@@ -68,15 +68,13 @@ def test_what_a_node_serves_tells_of_attempts_trees_lag_and_processes(node: Sett
     assert (found["octolog_source_up", "log"], found["octolog_source_up", "projections"]) == (1, 1)
 
 
-def test_what_does_not_answer_is_said_and_left_out(tmp_path: Path) -> None:
-    away = load_settings(home=tmp_path)  # no node, no broker, no file
+@pytest.mark.parametrize("roles", ["processor,knowledge,arms", "processor"])
+def test_what_does_not_answer_is_said_and_left_out(roles: str, tmp_path: Path) -> None:
+    away = load_settings(home=tmp_path, roles=roles)  # no node, no broker, no file
     samples = [sample for family in registry_of(away).collect() for sample in family.samples]
-    assert {
-        sample.labels.get("source"): sample.value for sample in samples if sample.name == "octolog_source_up"
-    } == {
-        "log": 0.0,
-        "projections": 0.0,
-    }
+    up = {sample.labels["source"]: sample.value for sample in samples if sample.name == "octolog_source_up"}
+    asked = {"log": 0.0, "projections": 0.0} if "knowledge" in roles else {"log": 0.0}
+    assert up == asked, "a node without projections asks nobody for them"
     assert not any(sample.name.startswith("octolog_trees") for sample in samples)
 
 

@@ -54,7 +54,12 @@ class NodeMetrics(Collector):
         up = GaugeMetricFamily(
             "octolog_source_up", "1 when this part of octolog answered.", labels=["source"]
         )
-        for source, ask in (("log", self._log), ("projections", self._projections)):
+        sources: list[tuple[str, Callable[[], Iterator[Metric]]]] = [("log", self._log)]
+        if self._settings.runs(
+            "knowledge"
+        ):  # without it, nobody here would answer, and each scrape would wait
+            sources.append(("projections", self._projections))
+        for source, ask in sources:
             found = _answered(ask)
             up.add_metric([source], float(found is not None))
             yield from found or ()

@@ -14,6 +14,7 @@ from octolog.domain.json_text import canonical, exactly
 from octolog.domain.operators import Program
 from octolog.domain.templates.errors import DocumentRefused
 from octolog.domain.values import TaskError, TaskErrorType
+from schemas.xml.parser import MAX_DOCUMENT_BYTES
 from schemas.xml.reader import read_output, read_program
 
 __all__ = ["checked", "program", "result", "schema_of"]
@@ -87,7 +88,8 @@ def program(text: str, known_models: Container[str]) -> Program:
     Raises:
         Fail: XML_PARSE_ERROR with `line:column` in the answer, or VALIDATION_ERROR with the path.
     """
-    fenced = _FENCED.fullmatch(text)
+    # What is too long with whatever fence and blanks is not searched for one: it is refused as it is.
+    fenced = _FENCED.fullmatch(text) if len(text) <= 2 * MAX_DOCUMENT_BYTES else None
     # The line of the fence stays as an empty one, so that places are those of the answer.
     before = text[: fenced.start("inner")].count("\n") if fenced else 0
     inner = fenced["inner"] if fenced else text

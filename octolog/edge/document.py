@@ -46,6 +46,11 @@ def parse_object(
     Raises:
         InvalidContract: MALFORMED_JSON, DUPLICATE_KEY, TOO_LARGE, or VALIDATION for a value that is no JSON.
     """
+    if isinstance(document, Mapping):
+        for value in document.values():  # before it is copied: no value makes a document shorter
+            check_size(len(value) if isinstance(value, str) else 0, what, max_bytes, more=True)
+    elif isinstance(document, str):
+        check_size(len(document), what, max_bytes, more=True)
     text = document if isinstance(document, bytes | str) else _dump(document, what)
     data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
     check_size(len(data), what, max_bytes)

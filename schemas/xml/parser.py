@@ -154,7 +154,7 @@ class _Guard:
             self._refuse(f"has more than {MAX_OPERATORS} tasks")
         elif len(attributes) > MAX_ATTRIBUTES:
             self._refuse(f"element {tag[:80]} has {len(attributes)} attributes; at most {MAX_ATTRIBUTES}")
-        elif tag.startswith("{") or any(name.startswith("{") for name in attributes):
+        elif tag.startswith("{") or (attributes and any(name.startswith("{") for name in attributes)):
             self._refuse(f"element {tag[:80]} uses a namespace; a task has none")
 
     def end(self, _tag: str) -> None:

@@ -1,10 +1,9 @@
-"""What is refused, where it says the fault stands, and how soon. Hostile documents cost nothing."""
+"""What is refused, and where it says the fault stands. Hostile documents explode nowhere."""
 
 from __future__ import annotations
 
 import io
 import pickle
-import time
 from pathlib import Path
 from typing import Final
 
@@ -18,14 +17,11 @@ from octolog.domain.values import TaskErrorType
 from octolog.edge import MAX_DOCUMENT_BYTES as EDGE_BYTES
 from octolog.edge import read_bounded
 from schemas.xml import KNOWN_MODELS, MAX_DOCUMENT_BYTES, judge, read_document, read_program
+from tests.unit.documents.hostile import FULL, NAMES, no_explosion
 
 INVALID: Final = Path(__file__).parents[2] / "data" / "xml" / "invalid"
 PARSE: Final = TaskErrorType.XML_PARSE_ERROR
 VALIDATION: Final = TaskErrorType.VALIDATION_ERROR
-SOON_S: Final = 1.0
-"""What a refusal may take, seconds of this process's own time: a busy machine must not fail a test."""
-
-STEPS: Final = '<task type="map"><description/><steps>%s</steps></task>'
 
 REFUSED: Final = {
     "missing-system": (VALIDATION, "/task/model", "expected is system"),
@@ -59,10 +55,8 @@ REFUSED: Final = {
 
 
 def refusal(document: bytes | str) -> DocumentRefused:
-    began = time.process_time()
-    with pytest.raises(DocumentRefused) as refused:
+    with no_explosion(), pytest.raises(DocumentRefused) as refused:
         read_document(document, KNOWN_MODELS)
-    assert time.process_time() - began < SOON_S
     assert "\n" not in str(refused.value)
     return refused.value
 
@@ -106,10 +100,8 @@ def test_a_hundred_megabytes_are_refused_without_being_read() -> None:
             return b"x" * size
 
     source = Endless()
-    began = time.process_time()
     with pytest.raises(InvalidContract, match="TOO_LARGE"):
         read_bounded(source, "document")  # type: ignore[arg-type]  # only `read` is asked for
-    assert time.process_time() - began < SOON_S
     assert source.taken <= EDGE_BYTES + 1
     assert EDGE_BYTES == MAX_DOCUMENT_BYTES
 
@@ -120,42 +112,16 @@ def test_a_hundred_megabytes_in_memory_are_refused_unparsed() -> None:
     assert str(MAX_DOCUMENT_BYTES) in error.message
 
 
-@pytest.mark.parametrize(
-    "document",
-    [
-        "<task " + " ".join(f'a{n}="1"' for n in range(90_000)) + "/>",
-        "<task>" + "<a/>" * 250_000 + "</task>",
-        "<task>" + "<a/>" * 49_000 + "</task>",
-        "<task>" + "&amp;" * 200_000 + "</task>",
-        "<task " + "x" * 1_000_000 + '="1"/>',
-        '<task type="map"><description/><steps>'
-        + '<task type="atomic"><description/></task>' * 24_000
-        + "</steps></task>",
-        '<task type="reduce"><description/><inputs>' + '<input name="a"/>' * 50_000 + "</inputs></task>",
-        STEPS % ('<task type="atomic" name="same"><description/></task>' * 12_000),
-        STEPS % ('<task type="atomic" arm="?"><description/><model>nobody</model></task>' * 6_000),
-        STEPS % ('<task type="atomic"><description/></task>x' * 8_000),
-        '<task type="atomic" name="' + "a-" * 500_000 + '!"><description/></task>',
-        '<task type="atomic" max_turns="' + "9" * 1_000_000 + '"><description/></task>',
-        '<task type="atomic"><description/><metadata>' + '{"a":' * 150_000 + "</metadata></task>",
-    ],
-    ids=[
-        *("attributes", "elements", "unknown", "references", "long-name", "tasks", "inputs"),
-        *("names", "faults", "mixed", "pattern", "digits", "metadata"),
-    ],
-)
-def test_a_document_full_to_its_bound_is_refused_in_under_a_second(document: str) -> None:
-    assert len(document) <= MAX_DOCUMENT_BYTES
-    assert refusal(document).error.type in {PARSE, VALIDATION}
+@pytest.mark.parametrize("name", FULL)
+def test_a_document_full_to_its_bound_is_refused_without_an_explosion(name: str) -> None:
+    assert len(FULL[name]) <= MAX_DOCUMENT_BYTES
+    assert refusal(FULL[name]).error.type in {PARSE, VALIDATION}
 
 
-def test_a_document_full_of_names_is_judged_in_under_a_second() -> None:
-    inputs = "".join(f'<input name="i{number}">x</input>' for number in range(12_000))
-    wants = '<task type="atomic"><description/><instructions>{{nowhere}}</instructions></task>' * 4_000
-    document = f'<task type="sequential"><description/><inputs>{inputs}</inputs><steps>{wants}</steps></task>'
-    began = time.process_time()
-    found = judge(document, KNOWN_MODELS)
-    assert time.process_time() - began < SOON_S
+def test_a_document_full_of_names_is_judged_without_an_explosion() -> None:
+    assert len(NAMES) <= MAX_DOCUMENT_BYTES
+    with no_explosion():
+        found = judge(NAMES, KNOWN_MODELS)
     assert found.valid
     assert len(found.warnings) == 20, "as many as anybody reads"
 

@@ -64,7 +64,7 @@ ENOUGH_CORE = 0.25
 """Share of a core below which the machine, and not the node, decides how long a start takes; above, the bound is
 for a whole core, and grows as there is less of it."""
 LONG_S = 300.0
-"""From here on the 99th percentile is asserted, of enough deaths."""
+"""From here on the 99th percentile is asserted, of enough deaths: a figure of a machine, which no short run judges."""
 TAKEOVERS = 120 if KILLING_S >= LONG_S else 5
 
 pytestmark = [
@@ -103,8 +103,13 @@ def earlier() -> list[Sent]:
     return []
 
 
-def test_a_killed_processor_is_replaced_within_five_seconds(settings: Settings, earlier: list[Sent]) -> None:
-    """From its death to its successor's first committed fact, under load, one death at a time."""
+def test_a_killed_processor_is_replaced_while_the_others_go_on(
+    settings: Settings, earlier: list[Sent]
+) -> None:
+    """From its death to its successor's first committed fact, under load, one death at a time.
+
+    A long run, asked for on a machine that is known, also asserts the target of five seconds.
+    """
     pace, rng = Pace(), random.Random(SEED)
     with Connection(settings) as connection:
         takeovers = Takeovers(connection)
@@ -122,9 +127,8 @@ def test_a_killed_processor_is_replaced_within_five_seconds(settings: Settings, 
         took_s, share = sorted(death.seconds for death in takeovers.finish()), pace.finish()
     quantiles = {f"p{q:.0f}_s": round(quantile(took_s, q / 100), 2) for q in (50, 90, 99)}
     _say(json.dumps({"takeovers": len(took_s), **quantiles, "core_share": round(share, 2)}, sort_keys=True))
-    # Few samples on a machine that may run other tests: the median is asserted, and p99 where there are enough.
-    if share >= ENOUGH_CORE:
-        assert quantile(took_s, 0.99 if KILLING_S >= LONG_S else 0.5) <= TAKEOVER_S / min(1.0, share), took_s
+    if KILLING_S >= LONG_S and share >= ENOUGH_CORE:
+        assert quantile(took_s, 0.99) <= TAKEOVER_S / min(1.0, share), took_s
 
 
 def test_a_node_loses_nothing_and_decides_nothing_twice_whoever_is_killed(

@@ -17,8 +17,8 @@ from schemas.codec import Codec
 from schemas.compiled import wire
 from tests.contract.reference_codec import HEAD, OneSchema, varint
 
-# Most decode in microseconds; the bound allows for a busy machine, and is far below a hang.
-PROMPT_S: Final = 5.0
+# Seconds of one thread. Most decode in microseconds, the slowest in one second: this tells a hang, no slow machine.
+PROMPT_S: Final = 30.0
 PROMPT_BYTES: Final = 4_000_000
 
 
@@ -67,10 +67,10 @@ def test_hostile_bytes_are_refused_at_once_and_without_much_memory(case: str) ->
     with pytest.raises(UndecodableRecord):
         codec.decode(HEAD + b"\xff")  # makes the code
     value = HEAD + avro
-    started_s = time.process_time()
+    started_s = time.thread_time()
     with pytest.raises(UndecodableRecord):
         codec.decode(value)
-    assert time.process_time() - started_s < PROMPT_S
+    assert time.thread_time() - started_s < PROMPT_S
     tracemalloc.start()
     try:
         with pytest.raises(UndecodableRecord):

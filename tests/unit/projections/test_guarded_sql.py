@@ -154,7 +154,7 @@ def test_what_would_never_end_is_stopped_in_time(known: Any, sql: str) -> None:
     begun = time.monotonic()
     with pytest.raises(Refused, match=r"longer than 0\.3 s"):
         run_query(known.store, sql, QueryLimits(timeout_s=0.3))
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60, "either would take for ever"
     assert run_query(known.store, "SELECT 1 AS x").table.to_pylist() == [{"x": 1}]
 
 

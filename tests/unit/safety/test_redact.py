@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import string
@@ -202,10 +203,11 @@ def test_time_grows_no_faster_than_the_text(unit: str) -> None:
         text = (unit * (chars // len(unit) + 1))[:chars]
         best = float("inf")
         for _ in range(3):
-            started = time.process_time()
+            gc.collect()
+            started = time.thread_time()
             detect(text)
             find_injections(text)
-            best = min(best, time.process_time() - started)
+            best = min(best, time.thread_time() - started)
         return best
 
     small = max(seconds(16_000), 0.002)

@@ -102,6 +102,32 @@ def fill(
     return False
 
 
+def fill_and_follow(
+    projection: Projection,
+    reader: LogReader,
+    state: ProjectorState,
+    stop: Callable[[], bool],
+    take_over: Callable[[], None] | None = None,
+) -> None:
+    """Feed a projection until `stop()`; one that is filled beside another takes over once it has caught up.
+
+    Args:
+        projection: What is fed.
+        reader: From which log.
+        state: Told how far it is.
+        stop: True: to end.
+        take_over: Puts it in the other's place; None: there is no other.
+
+    Raises:
+        StoreUnavailable: When the store cannot take rows.
+    """
+    if take_over is not None:
+        if not fill(projection, reader, reader.ends(projection.topics), state, stop):
+            return
+        take_over()
+    follow(projection, reader, state, stop)
+
+
 def covers(reached: Positions, wanted: Positions) -> bool:
     """True when nothing up to `wanted` is missing."""
     return all(reached.get(place, 0) >= offset for place, offset in wanted.items())

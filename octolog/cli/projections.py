@@ -85,11 +85,11 @@ def _rebuild_analytics(settings: Settings, processes: int, stage: Progress) -> d
     from octolog.app.knowledge.files import new_file
     from octolog.app.knowledge.queries import open_queries
     from octolog.app.knowledge.rebuild import build, replace_file
-    from octolog.app.node.control import status
+    from octolog.app.node.control import runs
 
     path = new_file(settings)
     read = build(settings, path, processes, stage)
-    if not status(settings).running:
+    if not runs(settings):
         return {"records": read, **replace_file(settings, path), "file": path}
     with open_queries(settings) as queries:
         return {"records": read, **queries.swap(path.name), "file": path}

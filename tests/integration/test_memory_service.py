@@ -108,14 +108,14 @@ def waiting(settings: Settings) -> Iterator[tuple[Running, Callable[[], None]]]:
 
         thread = threading.Thread(target=follow)
         url = service.start()
-        with RemoteMemories(url) as remote:
-            try:
-                yield Running(service, remote, connection, failed, url), thread.start
-            finally:
-                stop.set()
-                if thread.is_alive():
-                    thread.join(WAIT_S)
-                service.close()
+        remote = RemoteMemories(url)
+        try:
+            yield Running(service, remote, connection, failed, url), thread.start
+        finally:
+            stop.set()
+            if thread.is_alive():
+                thread.join(WAIT_S)
+            service.close()
     assert failed == []
 
 
@@ -313,9 +313,9 @@ def test_a_rebuild_takes_over_without_a_failing_search_and_never_where_it_differ
         over = threading.Event()
 
         def search() -> None:
-            with RemoteMemories(node.url) as remote:
-                while not over.is_set():
-                    answers.append([hit["memory_id"] for hit in remote.search(word, 5, Where(tags=(word,)))])
+            remote = RemoteMemories(node.url)
+            while not over.is_set():
+                answers.append([hit["memory_id"] for hit in remote.search(word, 5, Where(tags=(word,)))])
 
         asking = threading.Thread(target=search)
         asking.start()
@@ -411,9 +411,9 @@ def test_another_version_of_the_fold_fills_memory_and_episodes_anew_by_itself_wh
     over = threading.Event()
 
     def search(url: str) -> None:
-        with RemoteMemories(url) as remote:
-            while not over.is_set():
-                answers.append([hit["memory_id"] for hit in remote.search(word, 5, Where(tags=(word,)))])
+        remote = RemoteMemories(url)
+        while not over.is_set():
+            answers.append([hit["memory_id"] for hit in remote.search(word, 5, Where(tags=(word,)))])
 
     with waiting(fresh) as (node, begin):
         assert {name: one["stale"] for name, one in node.remote.positions()["made"].items()} == {
@@ -460,9 +460,9 @@ def test_the_nodes_memory_process_answers_the_command_line_and_stops_when_told(
     said = StateFile(fresh.run_dir / "memory.json")
     try:
         until(lambda: (said.read() or {}).get("state") == "ready")
-        with RemoteMemories((said.read() or {})["url"]) as remote:
-            place = f"{MEMORY}/{done.sent.partition}"
-            until(lambda: int(remote.positions()["positions"].get(place, 0)) > done.sent.offset)
+        remote = RemoteMemories((said.read() or {})["url"])
+        place = f"{MEMORY}/{done.sent.partition}"
+        until(lambda: int(remote.positions()["positions"].get(place, 0)) > done.sent.offset)
         arguments = ["memory", "search", word, "--filter", f"tag={word}", "--json", "--home", str(tmp_path)]
         result = CliRunner().invoke(build(), arguments)
         assert result.exit_code == 0, result.output

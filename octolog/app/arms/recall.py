@@ -74,8 +74,7 @@ class NodeMemory:
         url = (self._state.read() or {}).get("url")
         if url is None:
             raise StoreUnavailable("the node's memory is not up yet; see `octolog status`")
-        with RemoteMemories(str(url)) as remote:
-            return remote.search(text, TOP_K, Where(min_confidence=MIN_CONFIDENCE))
+        return RemoteMemories(str(url)).search(text, TOP_K, Where(min_confidence=MIN_CONFIDENCE))
 
 
 def asked(task: str, history_json: str) -> str:

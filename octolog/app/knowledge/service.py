@@ -20,7 +20,7 @@ from octolog.app.knowledge.live_store import LiveAnalytics, LiveStore
 from octolog.app.knowledge.rebuild import equal_at_once
 from octolog.app.knowledge.server import QueryServer
 from octolog.app.processes import StateFile, Stop
-from octolog.app.projector import ProjectorState, covers, fill, follow, read_on
+from octolog.app.projector import ProjectorState, covers, fill_and_follow, read_on
 from octolog.app.settings import Settings
 from octolog.domain.errors import NotFound, Refused, StoreUnavailable
 from octolog.domain.health import Record
@@ -97,11 +97,8 @@ class Knowledge:
     def follow(self, stop: Stop) -> None:
         """Follow the log until told to stop; what another version filled is filled anew first."""
         reader = self._connection.reader()
-        if self.stale:
-            if not fill(self.projection, reader, reader.ends(self.projection.topics), self.progress, stop):
-                return
-            self._take_over()
-        follow(self.projection, reader, self.progress, stop)
+        take_over = self._take_over if self.stale else None
+        fill_and_follow(self.projection, reader, self.progress, stop, take_over)
 
     def put_in_place(self, name: str) -> dict[str, Any]:
         """Verify a rebuilt file against the one in use, then put it in its place; no query notices.

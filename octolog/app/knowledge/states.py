@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import psutil
-
 from octolog.app.connection import Connection
 from octolog.app.knowledge.queries import open_queries
 from octolog.app.memory.collections import NAME as MEMORY
@@ -18,7 +16,7 @@ from octolog.app.memory.collections import made_otherwise, open_collections, ser
 from octolog.app.memory.episodes import NAME as EPISODES
 from octolog.app.memory.episodes import made_by_another, open_stores
 from octolog.app.memory.remote import RemoteMemories
-from octolog.app.node.control import status
+from octolog.app.node.control import process_of, runs
 from octolog.app.processes import StateFile
 from octolog.app.settings import Settings
 from octolog.domain.errors import NotFound
@@ -138,7 +136,7 @@ def told(settings: Settings, name: str, progress: Progress) -> Iterator[Progress
 def _running(settings: Settings, name: str) -> Mapping[str, Any] | None:
     path = _file(settings, name)
     said = StateFile(path).read() if path.is_file() else None
-    if said is None or not psutil.pid_exists(said["pid"]):
+    if said is None or process_of(said) is None:
         return None
     return {"why": _ASKED, "done": said["done"], "total": said["total"]}
 
@@ -153,7 +151,7 @@ def _analytics(settings: Settings) -> _Made:
             said, positions = queries.made(), queries.positions()
     except NotFound:
         return _Made()
-    by_itself = {"why": said["stale"]} if said["stale"] and status(settings).running else None
+    by_itself = {"why": said["stale"]} if said["stale"] and runs(settings) else None
     return _Made(said["version"], said["stale"], positions, by_itself)
 
 
@@ -161,8 +159,7 @@ def _memories(settings: Settings) -> dict[str, _Made]:
     url = service_url(settings)
     if url is None:
         return {MEMORY: _closed_memory(settings), EPISODES: _closed_episodes(settings)}
-    with RemoteMemories(url) as remote:
-        return _answering(remote.positions())
+    return _answering(RemoteMemories(url).positions())
 
 
 def _answering(said: Mapping[str, Any]) -> dict[str, _Made]:

@@ -270,8 +270,7 @@ def open_memories(settings: Settings) -> Iterator[Memories]:
     if url is not None:
         from octolog.app.memory.remote import RemoteMemories
 
-        with RemoteMemories(url) as remote:
-            yield remote
+        yield RemoteMemories(url)
         return
     if not settings.qdrant_url and not (settings.home / NAME).is_dir():
         raise NotFound(f"nothing is remembered under {settings.home} yet; start a node with `octolog up`")

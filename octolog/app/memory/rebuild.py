@@ -57,8 +57,7 @@ def _rebuilt(
 ) -> dict[str, Any]:
     url = service_url(settings)
     if url is not None:
-        with RemoteMemories(url) as remote:
-            return remote.rebuild(progress, name)
+        return RemoteMemories(url).rebuild(progress, name)
     with Connection(settings) as connection, closing(connection.publisher(background=True)) as publisher:
         codec = connection.codec()
         letters = PublishedDeadLetters(publisher, codec, NAME)  # the process that tells of both

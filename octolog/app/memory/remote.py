@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
-from typing import Any, Final, Self
+from http import HTTPStatus
+from typing import Any, Final
 
-import httpx
 from pydantic import TypeAdapter
 
+from octolog.app.loopback_client import LoopbackClient
 from octolog.app.memory.collections import Reembedding
 from octolog.domain import errors
 from octolog.domain.errors import OctologError, StoreUnavailable
@@ -30,15 +30,7 @@ class RemoteMemories:
     """
 
     def __init__(self, url: str) -> None:
-        self._client = httpx.Client(base_url=url, timeout=_TIMEOUT_S)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._client.close()
+        self._client = LoopbackClient(url, "the node's memory")
 
     def search(self, text: str, top_k: int, where: Where) -> list[dict[str, Any]]:
         """The memories that fit a text best, best first."""
@@ -93,14 +85,14 @@ class RemoteMemories:
         return found
 
     def _ask(self, method: str, path: str, body: Any) -> Any:
+        reply = self._client.ask(method, path, body, timeout_s=_TIMEOUT_S)
         try:
-            response = self._client.request(method, path, json=body)
-            said = response.json()
-        except (httpx.HTTPError, ValueError) as error:
+            said = reply.json()
+        except ValueError as error:
             raise StoreUnavailable(
                 f"the node's memory does not answer: {error}; see `octolog status`"
             ) from error
-        if response.status_code != httpx.codes.OK:
+        if reply.status != HTTPStatus.OK:
             raise error_of(said)
         return said
 

@@ -19,7 +19,7 @@ from octolog.app.memory.http import known, memory_server
 from octolog.app.memory.live import LiveMemory
 from octolog.app.memory.remote import WHERE
 from octolog.app.processes import StateFile, Stop
-from octolog.app.projector import ProjectorState, catch_up, fill, follow
+from octolog.app.projector import ProjectorState, catch_up, fill_and_follow
 from octolog.app.settings import Settings
 from octolog.domain.errors import OctologError, Refused
 from octolog.domain.ids import ArmId
@@ -200,11 +200,8 @@ class MemoryService:
         live = LiveMemory(self.memory, self._connection.codec(), self._letters)
         reader = self._connection.reader()
         self.memory.begin()
-        if self.memory.stale:
-            if not fill(live, reader, reader.ends(live.topics), self.progress, stop):
-                return
-            self.memory.take_over()
-        follow(live, reader, self.progress, stop)
+        take_over = self.memory.take_over if self.memory.stale else None
+        fill_and_follow(live, reader, self.progress, stop, take_over)
 
     def _follow_episodes(self, stop: Callable[[], bool], failed: list[OctologError]) -> None:
         try:
@@ -218,12 +215,9 @@ class MemoryService:
             failed.append(error)
 
     def _fill_and_follow_episodes(self, stop: Callable[[], bool]) -> None:
-        reader, progress = self._connection.reader(), self.episode_progress
-        if self.episodes.stale:
-            if not fill(self.episodes, reader, reader.ends(self.episodes.topics), progress, stop):
-                return
-            self.episodes.take_over()
-        follow(self.episodes, reader, progress, stop)
+        reader = self._connection.reader()
+        take_over = self.episodes.take_over if self.episodes.stale else None
+        fill_and_follow(self.episodes, reader, self.episode_progress, stop, take_over)
 
 
 def _made(version: int, stale: str, positions: Positions) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def down(settings: Settings) -> bool:
     import psutil
 
     state = _node_file(settings).read()
-    supervisor = _process(state)
+    supervisor = process_of(state)
     stopped = False
     if supervisor is not None:
         supervisor.terminate()
@@ -148,7 +148,7 @@ def status(settings: Settings) -> NodeStatus:
     if settings.run_dir.is_dir():
         files = [(path.stem, StateFile(path).read()) for path in sorted(settings.run_dir.glob("*.json"))]
         components += [_component(name, said) for name, said in files if said is not None and "kind" in said]
-    running = _process(state) is not None
+    running = process_of(state) is not None
     known: dict[str, Any] = state or {}
     return NodeStatus(
         running,
@@ -161,13 +161,27 @@ def status(settings: Settings) -> NodeStatus:
 
 def runs(settings: Settings) -> bool:
     """Whether the node of this home runs, whatever it is at."""
-    return _process(_node_file(settings).read()) is not None
+    return process_of(_node_file(settings).read()) is not None
+
+
+def process_of(state: dict[str, Any] | None) -> psutil.Process | None:
+    """The live process that wrote a state file; None for a dead one, or another that got its number."""
+    if state is None:
+        return None
+    import psutil
+
+    try:
+        process = psutil.Process(state["pid"])
+        alive = process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return process if alive and process.create_time() <= state["written_s"] + 1 else None
+    except (psutil.Error, KeyError):
+        return None
 
 
 def query_url(settings: Settings) -> str | None:
     """Where the running node answers queries; None when it does not."""
     said = StateFile(settings.run_dir / "knowledge.json").read()
-    if said is None or _process(said) is None:
+    if said is None or process_of(said) is None:
         return None
     return said.get("url")
 
@@ -262,7 +276,7 @@ def _up_detached(settings: Settings, progress: Stage) -> NodeInfo:
 
 def _running(settings: Settings) -> NodeInfo | None:
     state = _node_file(settings).read()
-    process = _process(state)
+    process = process_of(state)
     if state is None or process is None or state.get("state") == "failed":
         return None
 
@@ -287,22 +301,8 @@ def _node_file(settings: Settings) -> StateFile:
     return StateFile(settings.run_dir / f"{_NODE}.json")
 
 
-def _process(state: dict[str, Any] | None) -> psutil.Process | None:
-    """The live process that wrote a state file; None for a dead one, or another that got its number."""
-    if state is None:
-        return None
-    import psutil
-
-    try:
-        process = psutil.Process(state["pid"])
-        alive = process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-        return process if alive and process.create_time() <= state["written_s"] + 1 else None
-    except (psutil.Error, KeyError):
-        return None
-
-
 def _component(name: str, said: dict[str, Any]) -> Component:
-    process = _process(said)
+    process = process_of(said)
     if process is None:
         return Component(name, said["state"] if said["state"] in ("failed", "stopped") else "dead", 0, 0, "")
     return Component(name, said["state"], process.pid, process.memory_info().rss, said.get("detail", ""))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -61,6 +60,9 @@ class _App(faust.App):
         """There are no tables, and so nobody who would say that they are recovered."""
         return False
 
+    def _create_directories(self) -> None:
+        """There are no tables: a folder for them would only be left behind by a host that is killed."""
+
 
 class _Worker(faust.Worker):
     """Faust's worker, quiet and quick to leave: logging is the process's own business, and so is stdout."""
@@ -99,32 +101,30 @@ def serve(
     logging.getLogger("mode.timers").setLevel(logging.ERROR)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    with tempfile.TemporaryDirectory(prefix="octolog-arms-") as datadir:
-        app = _App(
-            settings.group_id,
-            broker=[f"kafka://{server}" for server in settings.bootstrap_servers.split(",")],
-            loop=loop,
-            autodiscover=False,
-            datadir=datadir,
-            web_enabled=settings.web_port is not None,
-            web_host="127.0.0.1",
-            web_bind="127.0.0.1",
-            web_port=settings.web_port or 6066,
-            worker_redirect_stdouts=False,
-        )
-        host = _Host(settings, arms, publisher, codec, model, blobs, loop=loop, beacon=app.beacon)
-        host.on_registered = on_registered
-        app.service(host)  # type: ignore[arg-type]  # Faust takes instances too
-        _add_health_view(app, host)
-        worker = _Worker(app, loop=loop, quiet=True, redirect_stdouts=False)
-        worker.spinner = None
-        try:
-            worker.execute_from_commandline()
-        except SystemExit as end:
-            if end.code:
-                raise
-        if host.failure is not None:
-            raise host.failure
+    app = _App(
+        settings.group_id,
+        broker=[f"kafka://{server}" for server in settings.bootstrap_servers.split(",")],
+        loop=loop,
+        autodiscover=False,
+        web_enabled=settings.web_port is not None,
+        web_host="127.0.0.1",
+        web_bind="127.0.0.1",
+        web_port=settings.web_port or 6066,
+        worker_redirect_stdouts=False,
+    )
+    host = _Host(settings, arms, publisher, codec, model, blobs, loop=loop, beacon=app.beacon)
+    host.on_registered = on_registered
+    app.service(host)  # type: ignore[arg-type]  # Faust takes instances too
+    _add_health_view(app, host)
+    worker = _Worker(app, loop=loop, quiet=True, redirect_stdouts=False)
+    worker.spinner = None
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as end:
+        if end.code:
+            raise
+    if host.failure is not None:
+        raise host.failure
 
 
 def _without_model(arms: Sequence[Arm]) -> list[Arm]:

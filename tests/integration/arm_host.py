@@ -92,13 +92,23 @@ def host_main(bootstrap: str, suffix: str, web_port: str) -> None:
 
 
 class HostProcess:
-    """A host in a process of its own."""
+    """A host in a process of its own.
+
+    Attributes:
+        folder: Where it runs, and where its temporary files go.
+    """
 
     def __init__(self, bootstrap: str, suffix: str, log: Path, web_port: int = 0) -> None:
-        env = os.environ | {"PYTHONPATH": str(ROOT)}
+        self.folder = log.with_suffix("")
+        self.folder.mkdir(exist_ok=True)
+        env = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(self.folder)}
         with log.open("ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, __file__, bootstrap, suffix, str(web_port)], env=env, stdout=out, stderr=out
+                [sys.executable, __file__, bootstrap, suffix, str(web_port)],
+                cwd=self.folder,
+                env=env,
+                stdout=out,
+                stderr=out,
             )
         self.log = log
 

@@ -298,6 +298,14 @@ def test_after_kill_9_every_attempt_has_exactly_one_effective_result(
     assert {len(found) for found in by_attempt.values()} == {1}
 
 
+def test_a_host_that_is_killed_leaves_no_files(driver: Driver, start: Callable[..., HostProcess]) -> None:
+    host = start()
+    driver.write(driver.assignment("noop"))
+    driver.until(lambda: driver.has_done(1))
+    host.kill()
+    assert list(host.folder.iterdir()) == []
+
+
 def test_sigterm_ends_the_host_before_a_long_attempt_and_what_is_left_is_done_by_the_next(
     driver: Driver, start: Callable[..., HostProcess]
 ) -> None:

@@ -37,7 +37,7 @@ def context_for(tag: str, others: Collection[str], context: Mapping[str, Any]) -
 
     Args:
         tag: The step's capability.
-        others: Those of the plan's other steps.
+        others: Those of all the plan's steps.
         context: Of the whole plan.
 
     Raises:

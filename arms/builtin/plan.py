@@ -90,17 +90,18 @@ def plan_goal(goal: str, context: Mapping[str, Any]) -> tuple[Step, ...]:
     stages = _stages(goal)
     if sum(map(len, stages)) < _FEWEST_CLAUSES or sum(map(len, stages)) > MAX_PLANNED_STEPS:
         return ()
-    tags = [_tag(clause) for stage in stages for clause in stage]
-    if None in tags:
+    found = [_tag(clause) for stage in stages for clause in stage]
+    tags = [tag for tag in found if tag]
+    if len(tags) < len(found):
         return ()
-    given = {tag: context_for(tag, {each for each in tags if each}, context) for tag in tags if tag}
+    given = {tag: context_for(tag, set(tags), context) for tag in dict.fromkeys(tags)}
     steps: list[Step] = []
     before: tuple[str, ...] = ()
     for stage in stages:
         made: list[Step] = []
         for clause in stage:
             place = len(steps) + len(made)
-            tag = tags[place] or ""
+            tag = tags[place]
             made.append(_step(f"{place + 1}-{tag.replace('_', '-')}", clause, tag, given[tag], before))
         steps += made
         before = tuple(step.step_id for step in made)

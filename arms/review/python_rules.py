@@ -73,7 +73,7 @@ class _Comments:
         """Those on the lines from `first` to `last`."""
         if not any("#" in line for line in self._source.lines[max(first - 1, 0) : last]):
             return []
-        return [comment for line, comment in self.all.items() if first <= line <= last]
+        return [self.all[line] for line in range(first, last + 1) if line in self.all]
 
     @cached_property
     def all(self) -> dict[int, str]:
@@ -113,7 +113,8 @@ class _Rules:
                     yield from self._length(node)
 
     def _markers(self) -> Iterator[Finding]:
-        if not any(word in self.source.text for word in _MARKERS):
+        text = self.source.text
+        if not any(word in text for word in _MARKERS):
             return
         for line, comment in self.comments.all.items():
             marker = _MARKER.search(comment)

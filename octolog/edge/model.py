@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
 from difflib import get_close_matches
-from typing import Any, ClassVar, Final, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Final, TypeAlias, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from octolog.domain.errors import InvalidContract
@@ -92,6 +92,15 @@ def between(low: str, high: str) -> Callable[[float], float]:
         return value
 
     return check
+
+
+Fraction: TypeAlias = Annotated[float, AfterValidator(between("0", "1"))]
+"""A share of a whole."""
+
+
+def lower(value: object) -> object:
+    """A validator for words that may be written in any case."""
+    return value.lower() if isinstance(value, str) else value
 
 
 def object_json(value: dict[str, Any]) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
 from octolog.domain.errors import InvalidContract
 from octolog.domain.ids import ArmId
@@ -13,7 +14,6 @@ from octolog.domain.operators import FailurePolicy, Operator, OperatorInput, Pro
 from octolog.domain.tasksystem import AccumulationFormat, AtomicTaskSubtype, FreshContext, TaskType
 from octolog.domain.templates.document import models_of
 from octolog.domain.templates.modes import (
-    NO_MODE,
     Mode,
     Said,
     checked,
@@ -21,14 +21,11 @@ from octolog.domain.templates.modes import (
     inheritance,
     is_of_seed,
     merged,
+    of_seed,
 )
 from octolog.edge.document import shown
 from octolog.edge.limits import BudgetEdge, Timeout, milliseconds
-from octolog.edge.model import Edge, between, object_json
-
-
-def _lower(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
+from octolog.edge.model import Edge, Fraction, lower, object_json
 
 
 def _word(value: object) -> object:
@@ -36,13 +33,12 @@ def _word(value: object) -> object:
     return str(value).lower() if isinstance(value, bool | str) else value
 
 
-_Role = Annotated[Literal["root", "step", "argument", "inner", "reduction"], BeforeValidator(_lower)]
-_Type = Annotated[Literal["atomic", "sequential", "map", "reduce"], BeforeValidator(_lower)]
-_Subtype = Annotated[Literal["none", "standard", "subtask"], BeforeValidator(_lower)]
-_Format = Annotated[Literal["full_output", "notes_only"], BeforeValidator(_lower)]
-_Policy = Annotated[Literal["fail_fast", "collect"], BeforeValidator(_lower)]
-_Freshness = Annotated[Literal["enabled", "disabled"], BeforeValidator(_lower)]
-_Fraction = Annotated[float, AfterValidator(between("0", "1"))]
+_Role = Annotated[Literal["root", "step", "argument", "inner", "reduction"], BeforeValidator(lower)]
+_Type = Annotated[Literal["atomic", "sequential", "map", "reduce"], BeforeValidator(lower)]
+_Subtype = Annotated[Literal["none", "standard", "subtask"], BeforeValidator(lower)]
+_Format = Annotated[Literal["full_output", "notes_only"], BeforeValidator(lower)]
+_Policy = Annotated[Literal["fail_fast", "collect"], BeforeValidator(lower)]
+_Freshness = Annotated[Literal["enabled", "disabled"], BeforeValidator(lower)]
 
 
 class InputEdge(Edge):
@@ -80,7 +76,7 @@ class OperatorEdge(Edge):
     is_manual_xml: bool = False
     output_type: str = ""
     max_turns: int | None = None
-    max_context_fraction: _Fraction | None = None
+    max_context_fraction: Fraction | None = None
     assigned_arm: str | None = None
     required_capabilities: list[str] = Field(default_factory=list)
     max_cost_tier: int | None = None
@@ -104,8 +100,7 @@ class OperatorEdge(Edge):
         )
         is_subtask = self.subtype == "subtask"
         if is_of_seed(self.inherit_context or "false", said):
-            keep = NO_MODE.keep if said.keep is None else said.keep
-            return Mode(bool(said.inherit), bool(said.accumulate), keep)
+            return of_seed(replace(said, accumulate=bool(said.accumulate)), at)
         kind, role = TaskType(self.type.upper()), Role(self.role.upper())
         found = merged(default_of(kind, role, around, is_subtask=is_subtask), said)
         return checked(found, lambda name: f"{at}.{name or 'accumulate_data'}", is_subtask=is_subtask)

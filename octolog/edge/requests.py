@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
 from octolog.domain.ids import ArmId
 from octolog.domain.memory import EntityType, MemoryProposal
@@ -15,17 +15,12 @@ from octolog.domain.operators import SubtaskRequest
 from octolog.domain.tasksystem import NamedText
 from octolog.domain.values import NO_LIMITS
 from octolog.edge.limits import BudgetEdge, Timeout, milliseconds
-from octolog.edge.model import Edge, between
+from octolog.edge.model import Edge, Fraction, lower
 
 __all__ = ["MemoryEdge", "SubtaskEdge"]
 
 
-def _lower(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
-
-
-_Fraction = Annotated[float, AfterValidator(between("0", "1"))]
-_Entity = Annotated[Literal["task", "decision", "fact", "artifact"], BeforeValidator(_lower)]
+_Entity = Annotated[Literal["task", "decision", "fact", "artifact"], BeforeValidator(lower)]
 
 
 class SubtaskEdge(Edge):
@@ -45,7 +40,7 @@ class SubtaskEdge(Edge):
     acceptance_criteria: list[str] = Field(default_factory=list)
     budget: BudgetEdge | None = None
     max_turns: int | None = None
-    max_context_fraction: _Fraction | None = None
+    max_context_fraction: Fraction | None = None
     timeout_seconds: Timeout | None = None
 
     def request(self) -> SubtaskRequest:

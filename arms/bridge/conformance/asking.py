@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
+from uuid import uuid4
 
 import orjson
 
@@ -17,7 +18,7 @@ from arms.bridge.protocol import BadAnswer, ExecuteResponse, request_of
 from octolog.domain.assignment import AttemptAssignment, Continuation, Feedback, FeedbackKind, Recovery
 from octolog.domain.errors import InvalidContract
 from octolog.domain.evaluator.recovery import MAX_SUBTASKS
-from octolog.domain.ids import TaskId
+from octolog.domain.ids import AttemptId, TaskId
 from octolog.domain.operators import RecoveryKind
 from octolog.domain.rules import MAX_PLANNED_STEPS, check_plan
 from octolog.domain.values import TaskError, TaskErrorType
@@ -59,7 +60,7 @@ async def _subtask(stand: Stand) -> str:
         kept = orjson.dumps(found.continuation).decode()
         child = TaskId(f"{given.task_id}/subtask-{count}")
         told = Continuation(child, count, goal.goal, content, "{}", kept)
-        given = _next(stand, given, continuation=told)
+        given = _next(given, continuation=told)
         found = await _done(stand, given)
     return f"asked for {count} and went on with what it kept"
 
@@ -67,7 +68,7 @@ async def _subtask(stand: Stand) -> str:
 async def _question(stand: Stand) -> str:
     given, found = await _shown(stand, "question")
     approved = Feedback(FeedbackKind.APPROVED, 1, "yes")
-    again = await _done(stand, _next(stand, given, feedback=approved))
+    again = await _done(stand, _next(given, feedback=approved))
     if again.question == found.question:
         raise Broken(f"asks the same again after it was approved: {found.question[:80]!r}")
     return "asked, was approved, and went on"
@@ -97,10 +98,9 @@ async def _shown(stand: Stand, use: str, **more: Any) -> tuple[AttemptAssignment
     return given, found
 
 
-def _next(stand: Stand, given: AttemptAssignment, **more: Any) -> AttemptAssignment:
+def _next(given: AttemptAssignment, **more: Any) -> AttemptAssignment:
     """Another attempt at the same task."""
-    fresh = stand.assignment(Sample(given.goal, orjson.loads(given.context_json)))
-    return replace(given, attempt_id=fresh.attempt_id, number=given.number + 1, **more)
+    return replace(given, attempt_id=AttemptId(str(uuid4())), number=given.number + 1, **more)
 
 
 async def _done(stand: Stand, given: AttemptAssignment) -> ExecuteResponse:

@@ -93,6 +93,16 @@ def test_help_loads_no_kafka_no_duckdb_and_no_models() -> None:
     assert "Usage" in done.stdout
 
 
+def test_what_asks_a_node_for_its_memories_loads_no_http_client_with_a_command_line_of_its_own() -> None:
+    script = (
+        "import sys, octolog.app.memory.rebuild, octolog.app.knowledge.states; print('httpx' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "False"
+
+
 def test_the_command_line_is_there_as_a_module_too() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "octolog", "--version"], capture_output=True, text=True, check=True, timeout=60

@@ -24,7 +24,7 @@ from octolog.domain.templates.errors import DocumentRefused
 from schemas.xml import BUILTINS, read_program
 from streams.topics import CONTRACTS, TEMPLATES
 from tests.conftest import KafkaUnderTest
-from tests.unit.documents.test_borders import HOSTILE
+from tests.unit.documents.hostile import HOSTILE
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 

@@ -133,7 +133,7 @@ class Driver:
         admin = AdminClient({"bootstrap.servers": bootstrap})
         wanted = [NewTopic(name, count, 1) for name, count in TOPICS.items()]
         wanted += [NewTopic(f"octolog.assignments.{a.arm_id}", 4, 1) for a in arms_for(suffix)]
-        present = admin.list_topics(timeout=10).topics
+        present = admin.list_topics(timeout=60).topics
         for future in admin.create_topics([t for t in wanted if t.topic not in present]).values():
             future.result()
         self.producer = Producer({
@@ -146,7 +146,7 @@ class Driver:
         })  # fmt: skip
         self.seen: list[tuple[int, Any]] = []
         self.consumer.assign([  # from here on: a cluster may hold much from before
-            TopicPartition(topic, n, self.consumer.get_watermark_offsets(TopicPartition(topic, n), timeout=10)[1])
+            TopicPartition(topic, n, self.consumer.get_watermark_offsets(TopicPartition(topic, n), timeout=60)[1])
             for topic, count in TOPICS.items() if topic != "_schemas" for n in range(count)
         ])  # fmt: skip
         self.assigned = 0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
+from operator import attrgetter
 from typing import Any, Final, cast
 
 from octolog.domain.contract import TaskContract
@@ -21,24 +23,29 @@ def contract_digest(contract: TaskContract) -> str:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, str):
-        return value
     if isinstance(value, tuple):
-        return [_plain(item) for item in cast("tuple[object, ...]", value)]
-    plain: dict[str, Any] = {}
-    fields = _fields(type(value))  # type: ignore[arg-type]  # mypy takes a class for unhashable
-    if fields is None:
+        items = cast("tuple[object, ...]", value)
+        return [item if type(item) in _SCALARS else _plain(item) for item in items]
+    known = _fields(type(value))  # type: ignore[arg-type]  # mypy takes a class for unhashable
+    if known is None:
         return value
-    for name, default in fields:
-        found = getattr(value, name)
-        if found is not default and found != default:
-            plain[name] = found if type(found) in _SCALARS else _plain(found)
-    return plain
+    names, values_of, defaults = known
+    return {
+        name: found if type(found) in _SCALARS else _plain(found)
+        for name, found, default in zip(names, values_of(value), defaults, strict=True)
+        if found is not default and found != default
+    }
 
 
 @cache
-def _fields(cls: type[Any]) -> tuple[tuple[str, Any], ...] | None:
-    """Names and defaults of a dataclass; None for any other class."""
+def _fields(
+    cls: type[Any],
+) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]], tuple[Any, ...]] | None:
+    """Names of a dataclass's fields, what reads them all, and their defaults; None for any other class."""
     if not dataclasses.is_dataclass(cls):
         return None
-    return tuple((field.name, field.default) for field in dataclasses.fields(cls))
+    fields = dataclasses.fields(cls)
+    names = tuple(field.name for field in fields)
+    # One name alone would give its value bare.
+    values_of = attrgetter(*names) if len(names) > 1 else lambda value: (getattr(value, names[0]),)
+    return names, values_of, tuple(field.default for field in fields)

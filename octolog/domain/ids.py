@@ -7,6 +7,7 @@ replay makes the same one. Ids minted by a producer (task ids) come in with the 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from hashlib import sha1
 from typing import Final, NewType
 
@@ -32,6 +33,12 @@ _NAMESPACE: Final = bytes.fromhex("6f63746f6c6f672d6e616d6573706163")
 
 def is_task_id(text: str) -> bool:
     """True for an id a producer may choose: letters, digits and `._:/-`, 1 to 255 of them."""
+    return len(text) <= MAX_TASK_ID_LENGTH and _is_task_id(text)
+
+
+@lru_cache(maxsize=8_192)
+def _is_task_id(text: str) -> bool:
+    """Remembered, because the reports on an attempt come soon one after the other."""
     return _TASK_ID.fullmatch(text) is not None
 
 

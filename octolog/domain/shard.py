@@ -43,7 +43,13 @@ Input: TypeAlias = ContractCommand | ArmReport | TimerFired
 _REFIRE_MS: Final = 1_000
 """A timer that fired but was not consumed yet fires again after this long."""
 
-_ARMS_SIGN: Final = ("octolog.results", "octolog.resources")
+_ARMS_SIGN: Final = frozenset({"octolog.results", "octolog.resources"})
+_TASK_ENDS: Final = (f.TaskCompleted, f.TaskFailed)
+
+# Looked up once: reading a member from its class costs Python 3.11 as much as a call, and some are read per fact.
+_ABSENT, _OPEN = TreeStatus.ABSENT, TreeStatus.OPEN
+_READY: Final = NodeStatus.READY
+_SUCCESS: Final = f.Outcome.SUCCESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +164,7 @@ class Shard:
         if len(root_id) > MAX_TASK_ID_LENGTH:  # too long for a link, so even its refusal could not be written
             raise InvalidContract("INVALID_TASK_ID", "root_task_id", f"{len(root_id)} characters")
         entry = self.trees.get(root_id) or self._reopened(root_id) or OpenTree(absent(root_id))
-        if entry.tree.status is TreeStatus.ABSENT:
+        if entry.tree.status is _ABSENT:
             if isinstance(command, TimerFired):
                 return
             if topic in _ARMS_SIGN:
@@ -169,28 +175,30 @@ class Shard:
 
     def _drive(self, entry: OpenTree, command: TreeCommand, at_ms: int) -> bool:
         """Record every fact that follows; True when there was one."""
-        before = entry.seq
-        for fact in decide(entry.tree, command, at_ms, self._registry):
+        before, tree, registry = entry.seq, entry.tree, self._registry
+        cause_topic, cause_offset = self._cause
+        for fact in decide(tree, command, at_ms, registry):
             link = Link(
-                entry.tree.root_id,
+                tree.root_id,
                 entry.seq,
                 self.position,
-                self._cause[0],
-                self._cause[1],
-                self._registry.offset,
+                cause_topic,
+                cause_offset,
+                registry.offset,
                 RULES,
                 self._scheduler.window,
                 self._lease_ms,
                 entry.head,
             )
-            self._announce_end(entry.tree, fact)
+            if self._tell is not None and isinstance(fact, f.AttemptEnded) and fact.provenance is None:
+                self._tell(_revoked(tree.root_id, fact))
             head = self._record(fact, link)
-            if entry.tree.proposed and self._remember is not None and isinstance(fact, f.MemoriesAccepted):
-                for memory in memories(entry.tree, fact, link):
+            if tree.proposed and self._remember is not None and isinstance(fact, f.MemoriesAccepted):
+                for memory in memories(tree, fact, link):
                     self._remember(memory)
             self._fold(entry, fact, head, live=True)
             if self._tell is not None and isinstance(fact, f.AttemptAssigned):
-                self._tell(assignment(entry.tree, fact, self._registry.security.policies))
+                self._tell(assignment(tree, fact, registry.security.policies))
         if entry.seq == before:
             return False
         self._file(entry)
@@ -200,7 +208,7 @@ class Shard:
         """Keep an open tree in memory; of a closed one, only what the index needs."""
         root_id = entry.tree.root_id
         self.touched[root_id] = None
-        if entry.tree.status is TreeStatus.OPEN:
+        if entry.tree.status is _OPEN:
             self.trees[root_id] = entry
             self.just_closed.pop(root_id, None)
         else:
@@ -215,11 +223,23 @@ class Shard:
         return OpenTree(Tree(root_id, known.status, seen=seen), known.seq, known.head)
 
     def _fold(self, entry: OpenTree, fact: f.Fact, head: bytes, *, live: bool) -> None:
+        if isinstance(fact, f.UsageRecorded):  # the most frequent: it makes no task ready, and frees no arm
+            evolve(entry.tree, fact)
+        else:
+            self._fold_and_look(entry, fact, live=live)
+        entry.seq += 1
+        entry.head = head
+        self.position += 1
+
+    def _fold_and_look(self, entry: OpenTree, fact: f.Fact, *, live: bool) -> None:
+        """Fold a fact, and look which tasks it made ready and what it means to the scheduler."""
         tree = entry.tree
-        node = tree.nodes.get(fact.task_id) if isinstance(fact, f.TaskCompleted | f.TaskFailed) else None
+        node = tree.nodes.get(fact.task_id) if isinstance(fact, _TASK_ENDS) else None
         above, alone = (None, True) if node is None or node.op is None else (node.parent, is_leaf(node))
         evolve(tree, fact)
         match fact:
+            case f.LeaseRenewed():
+                pass
             case f.AttemptAssigned():
                 entry.ready.pop(fact.task_id, None)
             case f.AttemptEnded():
@@ -248,9 +268,6 @@ class Shard:
                 pass
         if live:
             self._take_notice(entry, fact)
-        entry.seq += 1
-        entry.head = head
-        self.position += 1
 
     def _take_notice(self, entry: OpenTree, fact: f.Fact) -> None:
         """What a fact means to the scheduler and the timers; after a restore they are filled anew."""
@@ -263,7 +280,7 @@ class Shard:
             case f.AttemptEnded():
                 self._scheduler.ended(fact.arm_id)
                 self._unpark(entry)
-                if fact.outcome is not f.Outcome.SUCCESS or self._registry.breakers:
+                if fact.outcome is not _SUCCESS or self._registry.breakers:
                     self._border.ended(tree.root_id, fact, self._registry, self.position)
             case f.RetryScheduled():
                 self._set_timer(fact.due_ms, TimerKind.RETRY, tree.root_id, fact.task_id)
@@ -280,7 +297,7 @@ class Shard:
     def _mark_ready(self, entry: OpenTree, task_ids: Iterable[TaskId], *, live: bool) -> None:
         for ordinal, task_id in enumerate(task_ids):
             node = entry.tree.nodes.get(task_id)
-            if node is not None and node.status is NodeStatus.READY and task_id not in entry.ready:
+            if node is not None and node.status is _READY and task_id not in entry.ready:
                 entry.ready[task_id] = (self.position, ordinal)
                 if live:
                     self._enqueue(entry, task_id)
@@ -325,13 +342,6 @@ class Shard:
             if entry is not None and release.task_id in entry.ready:
                 reason = explain(release.requirement, self._registry)
                 self._drive(entry, DeferRouting(release.task_id, reason), at_ms)
-
-    def _announce_end(self, tree: Tree, fact: f.Fact) -> None:
-        """Tell the arm when an attempt ends without its own word."""
-        if isinstance(fact, f.AttemptEnded) and fact.provenance is None and self._tell is not None:
-            self._tell(
-                AttemptRevoked(tree.root_id, fact.task_id, fact.attempt_id, fact.arm_id, fact.error or "")
-            )
 
     # Timers
 
@@ -408,6 +418,11 @@ class Shard:
         self._set_timer(attempt.lease_ends_ms, TimerKind.LEASE, root_id, attempt.attempt_id)
         if attempt.timeout_ends_ms is not None:
             self._set_timer(attempt.timeout_ends_ms, TimerKind.TIMEOUT, root_id, attempt.attempt_id)
+
+
+def _revoked(root_id: TaskId, fact: f.AttemptEnded) -> AttemptRevoked:
+    """What the arm is told when an attempt ends without its own word."""
+    return AttemptRevoked(root_id, fact.task_id, fact.attempt_id, fact.arm_id, fact.error or "")
 
 
 def closed_form(entry: OpenTree) -> ClosedTree:

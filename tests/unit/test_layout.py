@@ -64,6 +64,9 @@ IMPURE_FUNCTIONS: Final = IMPURE_METHODS | {
     "print",
 }
 
+# Modules that make functions of the names in our own classes, as `dataclass` does.
+WRITES_CODE: Final = frozenset({"octolog/domain/quick.py"})
+
 # A module above this many lines says in its docstring why it is not two.
 LONG_MODULE_LINES: Final = 400
 LENGTH_REASON: Final = re.compile(r"\bone\s+(module|file)[,:]?\s+(because|since|so\s+that)\b", re.IGNORECASE)
@@ -154,7 +157,8 @@ def test_every_folder_with_modules_is_a_package() -> None:
 
 @pytest.mark.parametrize("path", DOMAIN, ids=relative)
 def test_the_domain_looks_at_nothing_but_its_arguments(path: Path) -> None:
-    assert impurities(path.read_text(encoding="utf-8")) == set()
+    allowed = {"exec"} if relative(path) in WRITES_CODE else set[str]()
+    assert impurities(path.read_text(encoding="utf-8")) <= allowed
 
 
 @pytest.mark.parametrize(

@@ -33,16 +33,21 @@ from octolog.domain.rules import MAX_DEPTH, MAX_INPUT_CHARS, MAX_PLANNED_STEPS, 
 from octolog.domain.task import accounts, ending, remembering
 from octolog.domain.task.commands import AssignAttempt, DeferRouting
 from octolog.domain.task.evolve import result_mark
-from octolog.domain.task.ledger import add, amounts, vector
+from octolog.domain.task.ledger import ZERO, add, amounts
 from octolog.domain.task.state import Attempt, Node, NodeStatus, Tree
 from octolog.domain.upkeep import TimerFired, TimerKind
-from octolog.domain.values import NOTHING, Amounts, Category, Resource, TaskError, TaskErrorType
+from octolog.domain.values import Amounts, Category, Limits, Resource, TaskError, TaskErrorType
 
 _OUTCOMES = {
     ResultStatus.SUCCESS: f.Outcome.SUCCESS,
     ResultStatus.FAILURE: f.Outcome.FAILURE,
     ResultStatus.PARTIAL: f.Outcome.PARTIAL,
 }
+# Looked up once: reading a member from its class costs Python 3.11 as much as a call, and these are read per fact.
+_READY: Final = NodeStatus.READY
+_INTENDED, _ACTUAL = f.UsagePhase.INTENDED, f.UsagePhase.ACTUAL
+_SUCCESS: Final = f.Outcome.SUCCESS
+
 _RENEWAL_SHARE = 4
 """A heartbeat becomes a fact only when this share of the lease has passed since the last: log less, know enough."""
 
@@ -52,23 +57,21 @@ REFUSED_PLAN: Final = "INVALID_PLAN"
 """The code of an attempt whose plan is refused, by the tree or by its own arm; the arm is told and asked again."""
 
 
-def on_assign(tree: Tree, command: AssignAttempt, at_ms: int) -> Iterator[f.Fact]:
+def on_assign(tree: Tree, command: AssignAttempt, at_ms: int) -> Iterable[f.Fact]:
     """Reserve an allowance and assign; nothing when the task is not ready or must wait for budget."""
     node = tree.nodes.get(command.task_id)
-    if node is None or tree.closed or node.status is not NodeStatus.READY:
-        return
+    if node is None or tree.closed or node.status is not _READY:
+        return ()
     if command.refusal:
         fault = Fault("INVALID_INPUT", Category.VALIDATION, command.refusal)
-        yield from _unassignable(tree, node, fault, at_ms)
-        return
-    held = sum(len(tree.nodes[need].output) for need in node.depends_on)
-    if held > MAX_INPUT_CHARS:
-        message = f"the outputs it depends on are {held} characters; at most {MAX_INPUT_CHARS}"
-        yield from ending.fail(tree, node, "INPUT_TOO_LARGE", Category.VALIDATION, message, at_ms)
-        return
+        return _unassignable(tree, node, fault, at_ms)
+    if node.depends_on:
+        held = sum(len(tree.nodes[need].output) for need in node.depends_on)
+        if held > MAX_INPUT_CHARS:
+            message = f"the outputs it depends on are {held} characters; at most {MAX_INPUT_CHARS}"
+            return ending.fail(tree, node, "INPUT_TOO_LARGE", Category.VALIDATION, message, at_ms)
     if node.op is not None and is_too_large(tree, node):
-        yield from agenda.run(tree, Fail(node.task_id, agenda.too_large(MAX_INPUT_CHARS)), at_ms)
-        return
+        return agenda.run(tree, Fail(node.task_id, agenda.too_large(MAX_INPUT_CHARS)), at_ms)
     # Of a program nobody knows how many steps will come: who works now is taken to want as much again.
     lanes = tree.unassigned + len(tree.attempts) if tree.programs else 0
     allowance = tree.ledger.grant(node.spec.want, tree.unassigned, lanes)
@@ -78,18 +81,27 @@ def on_assign(tree: Tree, command: AssignAttempt, at_ms: int) -> Iterator[f.Fact
         if late is not None:
             message = f"{late.task_id} has no time left in its budget"
             category = Category.RESOURCE_EXHAUSTED
-            yield from ending.fail(tree, node, "BUDGET_EXCEEDED", category, message, at_ms)
-            return
+            return ending.fail(tree, node, "BUDGET_EXCEEDED", category, message, at_ms)
     if allowance is None:
-        return
+        return ()
     if allowance.max_time_ms == 0:
-        limit = tree.ledger.limits.max_time_ms or 0
-        yield f.BudgetExhausted(at_ms, Resource.TIME, tree.ledger.used[1], limit)
-        yield from ending.exhaust(tree, f"time: {tree.ledger.used[1]} ms used of {limit}", at_ms)
-        return
-    number = node.attempts + 1
-    wanted = min(command.timeout_ms, node.spec.timeout_ms or command.timeout_ms)
-    yield f.AttemptAssigned(
+        return _out_of_time(tree, at_ms)
+    return (_assigned(tree, node, command, allowance, at_ms),)
+
+
+def _out_of_time(tree: Tree, at_ms: int) -> Iterator[f.Fact]:
+    """The tree's time is spent; without any nothing can be assigned."""
+    limit = tree.ledger.limits.max_time_ms or 0
+    yield f.BudgetExhausted(at_ms, Resource.TIME, tree.ledger.used[1], limit)
+    yield from ending.exhaust(tree, f"time: {tree.ledger.used[1]} ms used of {limit}", at_ms)
+
+
+def _assigned(
+    tree: Tree, node: Node, command: AssignAttempt, allowance: Limits, at_ms: int
+) -> f.AttemptAssigned:
+    number, spec = node.attempts + 1, node.spec
+    wanted = min(command.timeout_ms, spec.timeout_ms or command.timeout_ms)
+    return f.AttemptAssigned(
         at_ms,
         node.task_id,
         attempt_id(tree.root_id, node.task_id, number),
@@ -98,7 +110,7 @@ def on_assign(tree: Tree, command: AssignAttempt, at_ms: int) -> Iterator[f.Fact
         allowance,
         command.lease_ms,
         min(wanted, allowance.max_time_ms or wanted),
-        node.spec.routing_policy,
+        spec.routing_policy,
         command.candidates,
     )
 
@@ -123,40 +135,59 @@ def _unassignable(tree: Tree, node: Node, fault: Fault, at_ms: int) -> Iterator[
         yield from ending.fail_with(tree, node, fault, at_ms)
 
 
-def on_sign_of_life(tree: Tree, command: AttemptStarted | AttemptHeartbeat, at_ms: int) -> Iterator[f.Fact]:
+def on_sign_of_life(tree: Tree, command: AttemptStarted | AttemptHeartbeat, at_ms: int) -> Iterable[f.Fact]:
     """Renew the lease of a current attempt; signs from other attempts mean nothing."""
     attempt = tree.attempts.get(command.attempt_id)
     if attempt is None or attempt.arm_id != command.arm_id:
-        return
+        return ()
     if isinstance(command, AttemptStarted):
         if attempt.started_ms is None:
-            yield _renewed(attempt, command, at_ms, started=True)
+            return (_renewed(attempt, command, at_ms, started=True),)
     elif at_ms - attempt.renewed_ms >= max(1, attempt.lease_ms // _RENEWAL_SHARE):
-        yield _renewed(attempt, command, at_ms, started=False)
+        return (_renewed(attempt, command, at_ms, started=False),)
+    return ()
 
 
-def on_usage(tree: Tree, command: ModelCallIntended | ResourceUsed, at_ms: int) -> Iterator[f.Fact]:
+def on_usage(tree: Tree, command: ModelCallIntended | ResourceUsed, at_ms: int) -> Iterable[f.Fact]:
     """Enter a use into the ledger; warn, and end the tree where it is overdrawn."""
     attempt = tree.attempts.get(command.attempt_id)
     if attempt is None or attempt.arm_id != command.arm_id:
-        return
+        return ()
     number = command.call_number
     if isinstance(command, ModelCallIntended):
         if number in attempt.intents or number in attempt.calls_seen:
-            return
-        phase, used = f.UsagePhase.INTENDED, command.at_most
-    else:
-        if number in attempt.calls_seen:
-            return
-        phase, used = f.UsagePhase.ACTUAL, command.used
+            return ()
+        return (_metered(attempt, command, _INTENDED, command.at_most, "", at_ms),)
+    if number in attempt.calls_seen:
+        return ()
+    return _used(tree, _metered(attempt, command, _ACTUAL, command.used, command.price_version, at_ms), at_ms)
+
+
+def _metered(
+    attempt: Attempt,
+    command: ModelCallIntended | ResourceUsed,
+    phase: f.UsagePhase,
+    used: Amounts,
+    price_version: str,
+    at_ms: int,
+) -> f.UsageRecorded:
     # Time is measured from assignment to end, not added up from reports: the ledger would count it twice.
     metered = Amounts(used.tokens, 0, used.cost_micros, used.calls)
-    version = command.price_version if isinstance(command, ResourceUsed) else ""
-    yield f.UsageRecorded(
-        at_ms, attempt.task_id, attempt.attempt_id, number, phase, command.model, metered, version
+    return f.UsageRecorded(
+        at_ms,
+        attempt.task_id,
+        attempt.attempt_id,
+        command.call_number,
+        phase,
+        command.model,
+        metered,
+        price_version,
     )
-    if phase is f.UsagePhase.ACTUAL:
-        yield from ending.check_budget(tree, at_ms)
+
+
+def _used(tree: Tree, fact: f.UsageRecorded, at_ms: int) -> Iterator[f.Fact]:
+    yield fact
+    yield from ending.check_budget(tree, at_ms)
 
 
 def on_result(
@@ -185,7 +216,7 @@ def on_result(
     yield from ending.check_budget(tree, at_ms)
     if tree.closed:
         return
-    if ended.outcome is not f.Outcome.SUCCESS:
+    if ended.outcome is not _SUCCESS:
         yield from _after_failure(tree, node, ended, at_ms)
     else:
         if result.memories:
@@ -216,23 +247,22 @@ def _told_again(attempt: Attempt, result: ExecutionResult, at_ms: int) -> Iterat
         )
 
 
-def _after_success(tree: Tree, node: Node, result: ExecutionResult, at_ms: int) -> Iterator[f.Fact]:
+def _after_success(tree: Tree, node: Node, result: ExecutionResult, at_ms: int) -> Iterable[f.Fact]:
     if result.question:
-        yield approval.requested(node, f.ApprovalReason.QUESTION, result.question, at_ms)
-    elif result.plan:
-        yield f.TaskPlanned(at_ms, node.task_id, result.attempt_id, result.plan)
-    elif result.subtask is not None:
-        yield from _spawn(tree, node, result, at_ms)
-    elif node.op is not None and result.operators:
-        yield from _adopt(tree, node, result, at_ms)
-    elif node.flow is not None and node.flow.judges is not None:
-        yield from course.verdict(tree, node, result.attempt_id, result, at_ms)
-    elif tree.flows:
-        yield from course.complete(tree, node, at_ms)
-    elif tree.programs:
-        yield from agenda.run(tree, Complete(node.task_id), at_ms)
-    else:
-        yield from ending.complete(tree, node, at_ms)
+        return (approval.requested(node, f.ApprovalReason.QUESTION, result.question, at_ms),)
+    if result.plan:
+        return (f.TaskPlanned(at_ms, node.task_id, result.attempt_id, result.plan),)
+    if result.subtask is not None:
+        return _spawn(tree, node, result, at_ms)
+    if node.op is not None and result.operators:
+        return _adopt(tree, node, result, at_ms)
+    if node.flow is not None and node.flow.judges is not None:
+        return course.verdict(tree, node, result.attempt_id, result, at_ms)
+    if tree.flows:
+        return course.complete(tree, node, at_ms)
+    if tree.programs:
+        return agenda.run(tree, Complete(node.task_id), at_ms)
+    return ending.complete(tree, node, at_ms)
 
 
 def _spawn(tree: Tree, node: Node, result: ExecutionResult, at_ms: int) -> Iterator[f.Fact]:
@@ -373,34 +403,34 @@ def _judged(
         code, retryable = (REFUSED_PLAN, False) if again else ("INVALID_OUTPUT", True)
         outcome, error = f.Outcome.FAILURE, fault
         task_error = TaskError(TaskErrorType.INVALID_OUTPUT, fault, violations=(fault,))
-    elif outcome is f.Outcome.SUCCESS:
+    elif outcome is _SUCCESS:
         found = recovery.judge(tree, tree.nodes[attempt.task_id], result)
         if found is not None:
             outcome, error, code, retryable, task_error = (
                 f.Outcome.FAILURE, found.message, str(found.type), False, found
             )  # fmt: skip
-    announced = (0, 0, 0, 0)
+    announced = ZERO
     for intent in attempt.intents.values():
         announced = add(announced, intent)
     tokens, _, cost, calls = add(attempt.used, announced)
     charged = (max(tokens, result.tokens_used), ending.elapsed(attempt, at_ms), cost, calls)
-    return f.AttemptEnded(
-        at_ms=at_ms,
-        task_id=attempt.task_id,
-        attempt_id=attempt.attempt_id,
-        arm_id=attempt.arm_id,
-        outcome=outcome,
-        settled=amounts(charged),
-        unknown=amounts(announced) if announced != vector(NOTHING) else NOTHING,
-        output=result.output,
-        output_blob=result.output_blob,
-        confidence=result.confidence,
-        execution_time_ms=result.execution_time_ms,
-        error=error,
-        error_code=code,
-        retryable=retryable,
-        task_error=task_error,
-        provenance=result.provenance,
+    return f.AttemptEnded(  # by position: a call with so many names takes twice the time
+        at_ms,
+        attempt.task_id,
+        attempt.attempt_id,
+        attempt.arm_id,
+        outcome,
+        amounts(charged),
+        amounts(announced),
+        result.output,
+        result.output_blob,
+        result.confidence,
+        result.execution_time_ms,
+        error,
+        code,
+        retryable,
+        task_error,
+        result.provenance,
     )
 
 

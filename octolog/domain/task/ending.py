@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from octolog.domain import facts as f
@@ -52,10 +52,12 @@ def fail_with(tree: Tree, node: Node, fault: Fault, at_ms: int) -> Iterator[f.Fa
     )
 
 
-def check_budget(tree: Tree, at_ms: int) -> Iterator[f.Fact]:
+def check_budget(tree: Tree, at_ms: int) -> Iterable[f.Fact]:
     """Warn of what is nearly spent; end the tree when something is overdrawn."""
-    if tree.closed:
-        return
+    return () if tree.closed or not tree.ledger.is_strained() else _budget_checked(tree, at_ms)
+
+
+def _budget_checked(tree: Tree, at_ms: int) -> Iterator[f.Fact]:
     for resource, spent, limit in tree.ledger.warnings_due():
         yield f.BudgetWarned(at_ms, resource, spent, limit)
     overdrawn = tree.ledger.overdrawn()

@@ -53,7 +53,7 @@ def subtract(a: Vector, b: Vector) -> Vector:
 
 def reserved_by(allowance: Limits) -> Vector:
     """What an allowance takes out of the free budget: its finite parts."""
-    if allowance is NO_LIMITS or allowance == NO_LIMITS:
+    if allowance is NO_LIMITS:
         return ZERO
     tokens, time_ms, cost, calls = bounds(allowance)
     return tokens or 0, time_ms or 0, cost or 0, calls or 0
@@ -102,8 +102,14 @@ class Account:
 
 
 def _free(limits: Limits, settled: Vector, reserved: Vector) -> Bounds:
+    tokens, time_ms, cost, calls = bounds(limits)
     taken = add(settled, reserved)
-    return tuple(None if limit is None else limit - t for limit, t in zip(bounds(limits), taken, strict=True))  # type: ignore[return-value]  # zip loses the length
+    return (
+        None if tokens is None else tokens - taken[0],
+        None if time_ms is None else time_ms - taken[1],
+        None if cost is None else cost - taken[2],
+        None if calls is None else calls - taken[3],
+    )
 
 
 @dataclass(slots=True)
@@ -144,7 +150,7 @@ class Ledger:
             lanes: In a tree with programs: those and the open attempts, each of which may want as much again when
                 it ends; 0: a tree whose tasks are all known.
         """
-        if self.limits is NO_LIMITS or self.limits == NO_LIMITS:
+        if self.limits is NO_LIMITS:
             return want
         parts: list[int | None] = []
         for index, (free, wanted) in enumerate(zip(self.free(), bounds(want), strict=True)):
@@ -158,6 +164,19 @@ class Ledger:
             parts.append(max(0, min(ask, free)))
         return Limits(*parts)
 
+    def is_strained(self) -> bool:
+        """False while no resource is at the warning share of its limit; then there is nothing to say of any."""
+        limits = self.limits
+        if limits is NO_LIMITS:
+            return False
+        tokens, time_ms, cost, calls = self.used
+        return (
+            _is_near(tokens, limits.max_tokens)
+            or _is_near(time_ms, limits.max_time_ms)
+            or _is_near(cost, limits.max_cost_micros)
+            or _is_near(calls, limits.max_llm_calls)
+        )
+
     def overdrawn(self) -> tuple[Resource, int, int] | None:
         """The first resource used beyond its limit, with use and limit."""
         for resource, used, limit in self._limited():
@@ -170,11 +189,15 @@ class Ledger:
         return [
             (resource, used, limit)
             for resource, used, limit in self._limited()
-            if used * 100 >= limit * WARNING_PERCENT and used > 0 and resource not in self.warned
+            if _is_near(used, limit) and used > 0 and resource not in self.warned
         ]
 
     def _limited(self) -> list[tuple[Resource, int, int]]:
-        if self.limits is NO_LIMITS or self.limits == NO_LIMITS:
+        if self.limits is NO_LIMITS:
             return []
         rows = zip(RESOURCES, self.used, bounds(self.limits), strict=True)
         return [(resource, used, limit) for resource, used, limit in rows if limit is not None]
+
+
+def _is_near(used: int, limit: int | None) -> bool:
+    return limit is not None and used * 100 >= limit * WARNING_PERCENT

@@ -198,6 +198,9 @@ class Proposed:
     memories: tuple[MemoryProposal, ...]
 
 
+_NOT_OVER: Final = (TreeStatus.ABSENT, TreeStatus.OPEN)
+
+
 @dataclass(slots=True)
 class Tree:
     """A root task with everything below it.
@@ -237,7 +240,7 @@ class Tree:
     @property
     def closed(self) -> bool:
         """True once the root has its outcome."""
-        return self.status not in (TreeStatus.ABSENT, TreeStatus.OPEN)
+        return self.status not in _NOT_OVER
 
 
 NEEDS_ATTEMPT: Final = (NodeStatus.BLOCKED, NodeStatus.READY, NodeStatus.BACKOFF)

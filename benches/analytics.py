@@ -4,7 +4,7 @@ Mixed records of every followed topic, made by the real core and codec, fill the
 asked in turn, and custody and states of tasks drawn at random. Rate of filling and its peer:
 `benches/projection_rebuild.py`. A million records by default; `--full` takes ten. They are made by a process of its own
 while others are stored, and never lie in memory together. `--keep FILE` leaves the store there, and finds it there when
-it was filled before: asking again takes a minute. Ten million records want 5 GB of disk and 3 GB of memory.
+it was filled before: asking again takes a minute. Ten million records want 7 GB of disk and 3 GB of memory.
 
 Run: `python benches/analytics.py [--records 1000000 | --full] [--asked 300] [--keep FILE]`; prints JSON.
 """

@@ -50,11 +50,18 @@ class Columns:
 
     Attributes:
         frames: The rows, in the order of the log; several frames when the group was read in parts.
+        values: For each frame the bytes of its rows, in the schema that octolog has now; None where another wrote them.
         refused: Records that are not among them.
     """
 
     frames: list[pl.DataFrame] = field(default_factory=list)
+    values: list[Sequence[bytes] | None] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
+
+    def add(self, frame: pl.DataFrame, values: Sequence[bytes] | None) -> None:
+        """Put rows after those that are there."""
+        self.frames.append(frame)
+        self.values.append(values)
 
 
 class _NotColumnar(Exception):
@@ -93,17 +100,24 @@ class ColumnReader:
             self._one_by_one(table, records, columns)
             return columns
         try:
-            columns.frames.append(_frame(schema, table, records, _values(records)))
+            self._together(schema, table, records, columns)
         except _NotColumnar:
             for start in range(0, len(records), _CHUNK):
                 self._chunk(schema, table, records[start : start + _CHUNK], columns)
         return columns
 
+    def _together(
+        self, schema: BlockSchema, table: Table, records: Sequence[LogRecord], columns: Columns
+    ) -> None:
+        values = _values(records)
+        frame = _frame(schema, table, records, values)
+        columns.add(frame, values if schema.reads_alike(self._own_schema(table)) else None)
+
     def _chunk(
         self, schema: BlockSchema, table: Table, records: Sequence[LogRecord], columns: Columns
     ) -> None:
         try:
-            columns.frames.append(_frame(schema, table, records, _values(records)))
+            self._together(schema, table, records, columns)
         except _NotColumnar:
             self._one_by_one(table, records, columns)
 
@@ -116,13 +130,13 @@ class ColumnReader:
             except ContractError as error:
                 columns.refused.append(Refusal(record, str(error), type(error).__name__))
         if kept:
-            columns.frames.append(self._rewritten_frame(table, kept, values))
+            columns.add(_frame(self._own_schema(table), table, kept, values), values)
 
-    def _rewritten_frame(self, table: Table, records: list[LogRecord], values: list[bytes]) -> pl.DataFrame:
+    def _own_schema(self, table: Table) -> BlockSchema:
         own = self._own.get(table.record)
         if own is None:
             own = self._own[table.record] = BlockSchema(catalog.schema_json(table.record))
-        return _frame(own, table, records, values)
+        return own
 
     def _schema(self, schema_id: int) -> BlockSchema | None:
         if schema_id not in self._schemas:

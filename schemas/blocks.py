@@ -81,6 +81,10 @@ class BlockSchema:
         fields.append({"name": MARK_COLUMN, "type": {"type": "fixed", "name": "Mark", "size": MARK_BYTES}})
         self._header = _header({"type": "record", "name": "Block", "fields": fields})
 
+    def reads_alike(self, other: BlockSchema) -> bool:
+        """Whether the same bytes have the same meaning under both."""
+        return self._header == other._header and self.columns == other.columns
+
     def pack(self, values: Sequence[bytes], mark: bytes) -> bytes:
         """An Avro file of one block.
 

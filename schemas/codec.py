@@ -149,7 +149,7 @@ def _hash_start(cls: type[Any]) -> _Hash:
 
 def _resolving(written: str, ours: str, cls: type[Any]) -> _Decode:
     """Reads a `cls` that another version of its schema wrote; results as of `schemas.compiled.decoder`."""
-    writer, reader = _parsed(written), _parsed(ours)
+    writer, reader = parsed_schema(written), parsed_schema(ours)
     build, build_link = from_datum(cls), from_datum(Link)
 
     def read(value: bytes, start: int) -> Any:
@@ -186,7 +186,7 @@ def _full_name(text: str, subject: str) -> str:
     return f"{namespace}.{schema['name']}" if namespace else str(schema["name"])
 
 
-def _parsed(text: str) -> Any:
+def parsed_schema(text: str) -> Any:
     """The schema for fastavro, without logical types: inside octolog a timestamp is an integer."""
     return fastavro.parse_schema(_without(json.loads(text), frozenset({"logicalType", "doc"})))
 

@@ -3,15 +3,16 @@
 A tree's facts lie in nearly thirty tables, in the order of the log. DuckDB knows of every 122,880 rows of a table the
 smallest and the largest offset, so a condition on the offset passes over the others; of ids, which begin alike, it
 knows nothing that helps. An index on each table instead would cost every insert. This one has a row per tree and batch.
-It says nothing that the tables do not, and how it is cut depends on the batches: so it stands in the schema `meta`,
-outside of what digests compare.
+The facts themselves lie there once more, whole and side by side, for questions that want all of one tree: `records`.
+Neither says anything that the tables do not, and how the index is cut depends on the batches: so they stand in the
+schema `meta`, outside of what digests compare.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import polars as pl
 
@@ -23,12 +24,47 @@ DDL: Final = (
     """CREATE TABLE meta.tree_places (
         root_task_id VARCHAR, log_partition INTEGER, first_offset BIGINT, last_offset BIGINT, facts UBIGINT)""",
     "CREATE INDEX tree_places_by_root ON meta.tree_places (root_task_id)",
+    """CREATE TABLE meta.tree_records (
+        root_task_id VARCHAR, kind UTINYINT, log_partition INTEGER, log_offset BIGINT, "value" BLOB)""",
 )
-"""`facts` has a bit for each table that holds any of the tree, in the order of `fact_tables`: 64 at most."""
+"""`facts` has a bit for each table that holds any of the tree, in the order of `fact_tables`, then of `_BESIDE`: 64 at
+most. A record's kind is its table's place among `fact_tables`; it has no value where another version's schema wrote it.
+"""
 
 _NAMES: Final = tuple(table.name for table in fact_tables())
-_BITS: Final = {name: 1 << place for place, name in enumerate(_NAMES)}
+_BESIDE: Final = ("context_recalled", "memory_recorded")
+"""What is told of a tree beside its facts, in rows of its own: the offsets are of other topics."""
+
+_BITS: Final = {name: 1 << place for place, name in enumerate((*_NAMES, *_BESIDE))}
+_FACTS: Final = (1 << len(_NAMES)) - 1
+OF_FACTS: Final = f"facts & {_FACTS} <> 0"
+"""Which rows of the index are of facts."""
+
 _ROOT: Final = "link_root_task_id"
+_GAP: Final = 50_000
+"""Offsets between facts of a tree for which reading on costs more than looking anew."""
+_SPANS: Final = 8
+_ANYWHERE: Final = (0, 2**63 - 1)
+
+Span: TypeAlias = tuple[int, int]
+"""First and last offset."""
+
+
+class Rows(NamedTuple):
+    """New rows of a table, and their bytes where they are octolog's own."""
+
+    table: str
+    frame: pl.DataFrame
+    values: Sequence[bytes] | None
+
+
+class Record(NamedTuple):
+    """A fact as it lies in the log."""
+
+    table: str
+    partition: int
+    offset: int
+    value: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +72,51 @@ class Place:
     """Where a tree's facts lie.
 
     Attributes:
+        root: The tree.
         tables: The tables that hold any.
-        where: Condition on the log columns, and on what tells the tree: `{root}` stands for that column's name.
-        values: Its values.
+        partitions: The first and the last partition with any.
+        spans: Offsets among which they lie.
+        beside: Offsets among which records of tables lie that are no facts.
         indexed: Whether the store has an index; without, `tables` are all there are.
     """
 
+    root: TaskId
     tables: frozenset[str]
-    where: str
-    values: tuple[Any, ...]
+    partitions: tuple[int, int] = (0, 2**31 - 1)
+    spans: tuple[Span, ...] = (_ANYWHERE,)
+    beside: Mapping[str, Span] = field(default_factory=lambda: dict.fromkeys(_BESIDE, _ANYWHERE))
     indexed: bool = True
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """The values of `condition`."""
+        return self._values((self.spans[0][0], self.spans[-1][1]))
 
     def condition(self, root_column: str = _ROOT) -> str:
         """The condition for a table."""
-        return self.where.format(root=root_column)
+        return _WHERE.format(root=root_column)
+
+    def records(self, now: Snapshot) -> list[Record] | None:
+        """The facts themselves, whole; None where the store does not have each of them, and the tables must tell."""
+        if not self.indexed:
+            return None
+        rows = now.rows(" UNION ALL ".join([_RECORDS] * len(self.spans)), self._of_spans())
+        if any(row["value"] is None for row in rows):
+            return None
+        return [
+            Record(_NAMES[row["kind"]], row["log_partition"], row["log_offset"], row["value"]) for row in rows
+        ]
+
+    def _of_spans(self) -> list[Any]:
+        return [value for span in self.spans for value in self._values(span)]
+
+    def _values(self, span: Span) -> tuple[Any, ...]:
+        return (*self.partitions, *span, self.root)
+
+
+_WHERE: Final = "log_partition BETWEEN ? AND ? AND log_offset BETWEEN ? AND ? AND {root} = ?"
+_RECORDS: Final = f"""SELECT kind, log_partition, log_offset, "value" FROM meta.tree_records
+WHERE {_WHERE.format(root="root_task_id")}"""  # noqa: S608 -- our own names
 
 
 def place_of(now: Snapshot, root: TaskId) -> Place | None:
@@ -61,21 +128,46 @@ def place_of(now: Snapshot, root: TaskId) -> Place | None:
         )
     except StoreError:
         now.begin_again()
-        return Place(frozenset(_NAMES), "{root} = ?", (root,), indexed=False)
-    if not rows:
+        return Place(root, frozenset(_NAMES), indexed=False)
+    known = [row for row in rows if row["facts"] & _FACTS]
+    if not known:
         return None
     facts = 0
-    for row in rows:
+    for row in known:
         facts |= row["facts"]
-    values = (
-        min(row["log_partition"] for row in rows),
-        max(row["log_partition"] for row in rows),
-        min(row["first_offset"] for row in rows),
-        max(row["last_offset"] for row in rows),
+    partitions = [row["log_partition"] for row in known]
+    return Place(
         root,
+        frozenset(name for name in _NAMES if facts & _BITS[name]),
+        (min(partitions), max(partitions)),
+        _together(map(_span, known)),
+        _beside(rows),
     )
-    where = "log_partition BETWEEN ? AND ? AND log_offset BETWEEN ? AND ? AND {root} = ?"
-    return Place(frozenset(name for name in _NAMES if facts & _BITS[name]), where, values)
+
+
+def _span(row: Mapping[str, Any]) -> Span:
+    return row["first_offset"], row["last_offset"]
+
+
+def _together(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """In order; as one where little or too many lie between."""
+    found: list[Span] = []
+    for first, last in sorted(spans):
+        if found and first - found[-1][1] <= _GAP:
+            found[-1] = found[-1][0], max(last, found[-1][1])
+        else:
+            found.append((first, last))
+    return tuple(found) if len(found) <= _SPANS else ((found[0][0], max(last for _, last in found)),)
+
+
+def _beside(rows: Iterable[Mapping[str, Any]]) -> dict[str, Span]:
+    found: dict[str, Span] = {}
+    for row in rows:
+        for name in _BESIDE:
+            if row["facts"] & _BITS[name]:
+                first, last = found.get(name, _span(row))
+                found[name] = min(first, row["first_offset"]), max(last, row["last_offset"])
+    return found
 
 
 def possible_roots(task_id: TaskId) -> Iterator[TaskId]:
@@ -84,36 +176,50 @@ def possible_roots(task_id: TaskId) -> Iterator[TaskId]:
     yield from (TaskId("/".join(parts[:count])) for count in range(1, len(parts) + 1))
 
 
-def store_places(store: Store, frames: Iterable[tuple[str, pl.DataFrame]]) -> None:
-    """Tell where new facts lie, in the open transaction.
-
-    Args:
-        store: Where the facts are.
-        frames: Table of facts and new rows.
-    """
-    found = [_spans(name, frame) for name, frame in frames]
-    if found:
-        store.insert("meta.tree_places", _together(found))
+def store_places(store: Store, rows: Sequence[Rows]) -> None:
+    """Tell where new records of trees lie, in the open transaction."""
+    facts = [_records(*one) for one in rows if is_fact(one.table)]
+    if facts:
+        # In the order of the log a tree's records lie side by side.
+        records = pl.concat(facts).sort("log_partition", "log_offset")
+        store.insert("meta.tree_places", _spans(records, _ROOT))
+        store.insert("meta.tree_records", records.drop("facts").rename({_ROOT: "root_task_id"}))
+    for one in rows:
+        if not is_fact(one.table):
+            of_table = one.frame.with_columns(pl.lit(_BITS[one.table], pl.UInt64).alias("facts"))
+            store.insert("meta.tree_places", _spans(of_table, "root_task_id"))
 
 
 def is_fact(table: str) -> bool:
-    """Whether a table's rows belong to trees."""
+    """Whether a table's rows are facts of trees."""
+    return _BITS.get(table, 0) & _FACTS > 0
+
+
+def is_placed(table: str) -> bool:
+    """Whether it is told where a table's rows lie."""
     return table in _BITS
 
 
-def _spans(name: str, frame: pl.DataFrame) -> pl.DataFrame:
-    offset = pl.col("log_offset")
-    return frame.group_by(pl.col(_ROOT).alias("root_task_id"), "log_partition").agg(
-        offset.min().alias("first_offset"),
-        offset.max().alias("last_offset"),
-        pl.lit(_BITS[name], pl.UInt64).first().alias("facts"),
+def _records(name: str, frame: pl.DataFrame, values: Sequence[bytes] | None) -> pl.DataFrame:
+    value = (
+        pl.repeat(None, frame.height, dtype=pl.Binary, eager=True)
+        if values is None
+        else pl.Series(values, dtype=pl.Binary)
+    )
+    return frame.select(
+        _ROOT,
+        pl.lit(_BITS[name], pl.UInt64).alias("facts"),
+        pl.lit(_NAMES.index(name), pl.UInt8).alias("kind"),
+        "log_partition",
+        "log_offset",
+        value.alias("value"),
     )
 
 
-def _together(spans: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    # A table comes once per topic and schema, so a bit may come twice: or, not a sum.
-    return (
-        pl.concat(spans)
-        .group_by("root_task_id", "log_partition")
-        .agg(pl.col("first_offset").min(), pl.col("last_offset").max(), pl.col("facts").bitwise_or())
+def _spans(records: pl.DataFrame, root: str) -> pl.DataFrame:
+    offset = pl.col("log_offset")
+    return records.group_by(pl.col(root).alias("root_task_id"), "log_partition").agg(
+        offset.min().alias("first_offset"),
+        offset.max().alias("last_offset"),
+        pl.col("facts").bitwise_or(),
     )

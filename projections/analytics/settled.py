@@ -20,6 +20,7 @@ from typing import Final
 import polars as pl
 
 from octolog.ports import Positions
+from projections.analytics.places import OF_FACTS
 from projections.analytics.views import fact_tables
 from projections.duck import Store
 from projections.tables import quoted
@@ -167,9 +168,10 @@ class Settling:
             )
         self._store.execute_on(
             again,
-            """INSERT INTO meta.trees_open
-               SELECT root_task_id, min(log_partition), min(first_offset)
-               FROM meta.tree_places SEMI JOIN incoming USING (root_task_id) GROUP BY root_task_id""",
+            f"""INSERT INTO meta.trees_open
+                SELECT root_task_id, min(log_partition), min(first_offset)
+                FROM meta.tree_places SEMI JOIN incoming USING (root_task_id)
+                WHERE {OF_FACTS} GROUP BY root_task_id""",  # noqa: S608 -- our own names
         )
         self._look_from(0)
 

@@ -99,17 +99,20 @@ class AnalyticsProjection:
         rows, refused = 0, []
         of_programs: dict[str, list[Any]] = {name: [] for name in SOURCES}
         of_trees: list[tuple[str, Any]] = []
+        placed: list[places.Rows] = []
         with self._store.transaction():
             for table, columns in self._read_ahead(batch):
                 refused += columns.refused
-                for frame in columns.frames:
+                for frame, values in zip(columns.frames, columns.values, strict=True):
                     self._store.insert(quoted(table.name), frame)
                     rows += frame.height
                     if table.name in of_programs:
                         of_programs[table.name].append(frame)
                     if places.is_fact(table.name):
                         of_trees.append((table.name, frame))
-            places.store_places(self._store, of_trees)
+                    if places.is_placed(table.name):
+                        placed.append(places.Rows(table.name, frame, values))
+            places.store_places(self._store, placed)
             store_programs(self._store, of_programs)
             self._settling.store_batch(of_trees, batch.positions)
             if self._dead_letters is not None:
@@ -124,7 +127,7 @@ class AnalyticsProjection:
         with self._store.transaction():
             for kind, name in self._relations():
                 self._store.execute(f"DROP {kind} IF EXISTS main.{quoted(name)} CASCADE")
-            for name in ("projections", "positions", "tree_places"):
+            for name in ("projections", "positions", "tree_places", "tree_records"):
                 self._store.execute(f"DROP TABLE IF EXISTS meta.{name}")
             self._store.execute(_META)
             for table in tables():
@@ -184,7 +187,7 @@ class AnalyticsProjection:
                 raise UndecodableRecord(f"{topic} carries no {name}")
         except UndecodableRecord as error:
             refused = [Refusal(record, str(error), type(error).__name__) for record in members]
-            return tables()[0], Columns([], refused)
+            return tables()[0], Columns(refused=refused)
         return allowed[name], self._reader.read(schema_id, allowed[name], members)
 
     def _move(self, positions: Positions) -> None:

@@ -1,16 +1,20 @@
-"""The facts of one tree, each table read once: what a question about one task is answered from.
+"""The facts of one tree, read together: what a question about one task is answered from.
 
-The views answer the same, and `tests/unit/projections/test_tree_reading.py` holds both against each other. But DuckDB
-spends 10 to 30 ms on planning a view over thirty tables, for some tens of rows. `benches/analytics.py`.
+From their bytes where the store has them (`places`, `records`), else each table once. The views answer the same, and
+`tests/unit/projections/test_tree_reading.py` holds all three against each other. But DuckDB spends 10 to 30 ms on
+planning a view over thirty tables, for some tens of rows. `benches/analytics.py`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, TypeAlias
 
 from octolog.domain.ids import TaskId
-from projections.analytics.places import Place, place_of
+from projections.analytics.places import Place, Record, Span, place_of
+from projections.analytics.records import Columns, columns_of, rows_of
 from projections.duck import Snapshot
 from projections.tables import quoted
 
@@ -46,7 +50,7 @@ _STATE: Final = {
     "repair_started": "repaired",
     "replan_started": "task_id, dropped",
 }
-"""Table of a fact -> what a task's state needs of it. Every column of words costs a tenth of a millisecond or more."""
+"""Table of a fact -> what a task's state needs of it, as after SELECT."""
 
 _CHAIN: Final = {
     "task_submitted": f"{_CONTRACT}, link_cause_topic AS cause_topic, link_cause_offset AS cause_offset",
@@ -72,6 +76,7 @@ _CHAIN: Final = {
 }
 """What the chain of custody needs; of other tables the link alone, as part of the hash chain."""
 
+_OUTPUT: Final = "attempt_id, output"
 _PROGRAMS: Final = frozenset({"operator_started", "recovery_started"})
 
 
@@ -85,6 +90,7 @@ class Tree:
         operators: Operators of contracts that stand at the top of their program.
         made: Tasks that programs made: rows of `program_tasks`.
         outputs: Outputs of attempts by attempt id; only of those that their task's end, or a hash, does not tell.
+        beside: Table of records that are no facts -> offsets among which those of the tree lie.
     """
 
     root: TaskId
@@ -92,6 +98,7 @@ class Tree:
     operators: list[Row]
     made: list[Row]
     outputs: dict[str, str]
+    beside: Mapping[str, Span]
 
     def of(self, table: str) -> list[Row]:
         """The facts of a table, in order."""
@@ -104,15 +111,20 @@ def read_tree(now: Snapshot, root: TaskId, *, chain: bool = False) -> Tree | Non
     if place is None:
         return None
     wanted = place.tables if chain else place.tables & _STATE.keys()
-    found = {table: _facts(now, place, table, chain=chain) for table in sorted(wanted)}
-    facts = {table: rows for table, rows in found.items() if rows}
+    records = place.records(now)
+    if records is None:
+        found = {table: _facts(now, place, table, chain=chain) for table in wanted}
+    else:
+        found = rows_of(records, {table: _columns(table, chain=chain) for table in wanted})
+    facts = {table: sorted(found[table], key=_seq) for table in sorted(wanted) if found[table]}
     contracts = any(row["operators"] for row in facts.get("task_submitted", ()))
     return Tree(
         root,
         facts,
         _of_programs(now, place, "operators") if contracts else [],
         _of_programs(now, place, "program_tasks") if place.tables & _PROGRAMS else [],
-        _outputs(now, place) if _untold(facts, chain=chain) else {},
+        _outputs(now, place, records) if _untold(facts, chain=chain) else {},
+        place.beside,
     )
 
 
@@ -128,16 +140,28 @@ def _untold(facts: dict[str, list[Row]], *, chain: bool) -> bool:
     )
 
 
-def _outputs(now: Snapshot, place: Place) -> dict[str, str]:
-    sql = f"SELECT attempt_id, output FROM attempt_ended WHERE {place.condition()}"  # noqa: S608 -- our own names
-    return {row["attempt_id"]: row["output"] for row in now.rows(sql, list(place.values))}
+def _outputs(now: Snapshot, place: Place, records: list[Record] | None) -> dict[str, str]:
+    if records is None:
+        sql = f"SELECT {_OUTPUT} FROM attempt_ended WHERE {place.condition()}"  # noqa: S608 -- our own names
+        rows = now.rows(sql, list(place.values))
+    else:
+        rows = rows_of(records, {"attempt_ended": columns_of(_OUTPUT)})["attempt_ended"]
+    return {row["attempt_id"]: row["output"] for row in rows}
 
 
 def _facts(now: Snapshot, place: Place, table: str, *, chain: bool) -> list[Row]:
+    sql = f"SELECT {_selected(table, chain=chain)} FROM {quoted(table)} WHERE {place.condition()}"  # noqa: S608 -- our own names
+    return now.rows(sql, list(place.values))
+
+
+def _selected(table: str, *, chain: bool) -> str:
     link, more = (_CHAIN_LINK, _CHAIN.get(table)) if chain else (_STATE_LINK, _STATE[table])
-    columns = f"{link}, {more}" if more else link
-    sql = f"SELECT {columns} FROM {quoted(table)} WHERE {place.condition()}"  # noqa: S608 -- our own names
-    return sorted(now.rows(sql, list(place.values)), key=_seq)
+    return f"{link}, {more}" if more else link
+
+
+@cache
+def _columns(table: str, *, chain: bool) -> Columns:
+    return columns_of(_selected(table, chain=chain))
 
 
 def _of_programs(now: Snapshot, place: Place, table: str) -> list[Row]:

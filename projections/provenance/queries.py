@@ -141,10 +141,10 @@ def _custody(now: Snapshot, task_id: TaskId, tree: Tree, nodes: list[Row]) -> Cu
         entries=numbered([*_origin(task_id, related, every), *entries]),
         inputs=(
             *_inputs(task_id, related, family, entries, outputs),
-            *_recalled(now, tree.root, family),
+            *_recalled(now, tree, family),
             *_workers(tree, family),
         ),
-        used_by=tuple(_used_by(now, task_id, related, family, outputs.get(task_id))),
+        used_by=tuple(_used_by(now, tree, task_id, related, family, outputs.get(task_id))),
         facts=len(links),
         faults=chain_faults(links),
     )
@@ -246,12 +246,16 @@ def _inputs(
     yield from (Source("data", source, by) for source, by in sorted(read))
 
 
-def _recalled(now: Snapshot, root: TaskId, family: frozenset[TaskId]) -> Iterator[Source]:
+def _recalled(now: Snapshot, tree: Tree, family: frozenset[TaskId]) -> Iterator[Source]:
     """What semantic memory gave attempts."""
+    span = tree.beside.get("context_recalled")
+    if span is None:
+        return
     rows = now.rows(
         """SELECT DISTINCT memory.memory_id AS name, task_id
-           FROM context_recalled, unnest(memories) AS listed(memory) WHERE root_task_id = ? ORDER BY ALL""",
-        [root],
+           FROM context_recalled, unnest(memories) AS listed(memory)
+           WHERE log_offset BETWEEN ? AND ? AND root_task_id = ? ORDER BY ALL""",
+        [*span, tree.root],
     )
     yield from (Source("memory", row["name"], row["task_id"]) for row in rows if row["task_id"] in family)
 
@@ -269,18 +273,31 @@ def _workers(tree: Tree, family: frozenset[TaskId]) -> Iterator[Source]:
 
 
 def _used_by(
-    now: Snapshot, task_id: TaskId, related: Family, family: frozenset[TaskId], output_hash: str | None
+    now: Snapshot,
+    tree: Tree,
+    task_id: TaskId,
+    related: Family,
+    family: frozenset[TaskId],
+    output_hash: str | None,
 ) -> Iterator[Source]:
     for user in related.users_of(task_id):
         yield Source("task", user, task_id, output_hash)
-    memories = now.rows(
-        """SELECT memory_memory_id AS name, task_id FROM memory_recorded
-           WHERE list_contains($family, task_id) ORDER BY ALL""",
-        {"family": sorted(family)},
-    )
+    memories = _recorded(now, tree, family)
     yield from (Source("memory", row["name"], TaskId(row["task_id"])) for row in memories)
     if memories:
         yield from _given_memories(now, sorted(row["name"] for row in memories), family)
+
+
+def _recorded(now: Snapshot, tree: Tree, family: frozenset[TaskId]) -> list[Row]:
+    """Memories made of what the tasks answered."""
+    span = tree.beside.get("memory_recorded")
+    if span is None:
+        return []
+    return now.rows(
+        """SELECT memory_memory_id AS name, task_id FROM memory_recorded
+           WHERE log_offset BETWEEN $first AND $last AND list_contains($family, task_id) ORDER BY ALL""",
+        {"first": span[0], "last": span[1], "family": sorted(family)},
+    )
 
 
 def _given_memories(now: Snapshot, names: list[str], family: frozenset[TaskId]) -> Iterator[Source]:

@@ -35,6 +35,7 @@ from octolog.domain.memory import (
 from octolog.domain.reports import ContextRecalled, RecalledMemory
 from octolog.ports import LogRecord
 from projections.analytics.sink import AnalyticsProjection
+from projections.analytics.tree import read_tree
 from projections.duck import Store
 from projections.provenance.gather import gather
 from projections.provenance.graph import How, Kind, Lineage, Ref
@@ -99,6 +100,19 @@ def _say(history: History, topic: str, key: str, value: Any) -> None:
 
 def names(lineage: Lineage, kind: Kind) -> set[str]:
     return {thing.ref.name for thing in lineage.of(kind)}
+
+
+@pytest.mark.parametrize(
+    ("root", "tables"),
+    [(PLANNED, {"memory_recorded"}), (LATE_PLAN, {"context_recalled"}), (RETRIED, set())],
+)
+def test_memory_is_asked_only_of_trees_that_it_has_something_of(
+    store: Store, root: TaskId, tables: set[str]
+) -> None:
+    with store.snapshot() as now:
+        tree = read_tree(now, root)
+    assert tree is not None
+    assert tree.beside.keys() == tables
 
 
 # The graph

@@ -7,7 +7,7 @@ import pytest
 
 from octolog.domain.ids import TaskId
 from projections.analytics import queries, settled
-from projections.analytics.places import place_of
+from projections.analytics.places import DDL, place_of
 from projections.analytics.sink import AnalyticsProjection
 from projections.analytics.state import attempts_of, nodes_of, tasks_of, tree_row
 from projections.analytics.tree import read_tree
@@ -57,6 +57,42 @@ def test_a_store_without_the_index_answers_the_same(known: Known, roots: list[Ta
         assert provenance(store, root) == provenance(known.store, root)
         assert queries.root_of(store, root) == root
     projection.close()
+
+
+def test_a_tree_whose_bytes_another_version_wrote_is_read_from_the_tables(
+    known: Known, roots: list[TaskId]
+) -> None:
+    store = Store.open(None)
+    projection = AnalyticsProjection(store, known.ids)
+    projection.apply(known.records, {})
+    store.execute("UPDATE meta.tree_records SET value = NULL WHERE log_offset % 5 = 0")
+    for root in roots:
+        assert queries.task(store, root) == queries.task(known.store, root)
+        assert provenance(store, root) == provenance(known.store, root)
+    projection.close()
+
+
+@pytest.mark.parametrize(
+    ("places", "spans"),
+    [
+        ([(0, 5), (9, 20)], ((0, 20),)),
+        ([(700_000, 700_005), (0, 5), (3, 9)], ((0, 9), (700_000, 700_005))),
+        ([(day * 100_000, day * 100_000 + 7) for day in range(30)], ((0, 2_900_007),)),
+    ],
+)
+def test_a_tree_is_looked_for_where_it_lies_and_not_between(
+    places: list[tuple[int, int]], spans: tuple[tuple[int, int], ...]
+) -> None:
+    store = Store.open(None)
+    for ddl in ("CREATE SCHEMA meta", *DDL):
+        store.execute(ddl)
+    for first, last in places:
+        store.execute("INSERT INTO meta.tree_places VALUES ('tree', 1, ?, ?, 3)", [first, last])
+    with store.snapshot() as now:
+        place = place_of(now, TaskId("tree"))
+    assert place is not None
+    assert (place.partitions, place.spans, place.beside) == ((1, 1), spans, {})
+    store.close()
 
 
 @pytest.mark.parametrize("size", [100_000, 1_500])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -118,6 +119,10 @@ class Origin(NamedTuple):
     end: int
 
 
+_ORIGIN: Final[Callable[[tuple[str, int, Settings, bytes, int]], Origin]] = partial(tuple.__new__, Origin)
+"""An `Origin` of its parts, without the function that a named tuple is called through: there are many."""
+
+
 class Origins:
     """Reads the origins of facts whose hashes and links were checked (`streams.replay.hashes`), and compares them.
 
@@ -144,11 +149,11 @@ class Origins:
             self._schemas.hashed_name(header)
             self._headers.add(header)
         try:
-            return self._read(value)
+            return _ORIGIN(self._read(value))
         except (IndexError, ValueError) as error:
             raise UndecodableRecord(f"no link: {error}") from error
 
-    def _read(self, value: bytes) -> Origin:
+    def _read(self, value: bytes) -> tuple[str, int, Settings, bytes, int]:
         at = WIRE_HEADER_BYTES
         at += SPAN[value[at]] or _text_bytes(value, at)
         while value[at] >= _MORE:  # its number in its tree
@@ -166,7 +171,7 @@ class Origins:
         if at > len(value) - 2 * HASH_BYTES:
             raise UndecodableRecord("the link does not end before the fact's hash")
         topic = self._topics.get(value[start:end]) or self._topic(value, start)
-        return Origin(topic, offset, self._settings, value[start:at], at)
+        return topic, offset, self._settings, value[start:at], at
 
     def _read_settings(self, value: bytes, at: int) -> int:
         registry_offset, end = long(value, at)

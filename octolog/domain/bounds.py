@@ -43,7 +43,7 @@ def check_limits(field: str, limits: Limits) -> None:
         return
     for name, low, high in _BUDGET_BOUNDS:
         value = getattr(limits, name)
-        if value is not None:
+        if value is not None and not low <= value <= high:
             check_between(f"{field}.{name}", value, low, high, "INVALID_BUDGET")
 
 

@@ -89,6 +89,7 @@ ROUTING_POLICIES: Final = ("cost_first", "weighted", "cost_first_or_fail", "weig
 """How a task's arm is chosen; what to do when there is none: wait, or fail (`octolog.domain.routing`)."""
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_SUCCESS: Final = ResultStatus.SUCCESS
 
 
 def check_command(command: ContractCommand) -> None:
@@ -257,9 +258,9 @@ def check_report(report: ArmReport) -> None:
 
 def _check_result(result: ExecutionResult) -> None:
     code = "INVALID_REPORT"
-    if result.status is ResultStatus.UNKNOWN:
+    succeeded = result.status is _SUCCESS
+    if not succeeded and result.status is ResultStatus.UNKNOWN:
         raise InvalidContract(code, "status", "is none of SUCCESS, FAILURE, PARTIAL")
-    succeeded = result.status is ResultStatus.SUCCESS
     if succeeded and result.error is not None:
         raise InvalidContract(code, "error", "a success carries no error")
     if not succeeded and not result.error:

@@ -50,6 +50,7 @@ _TASK_ENDS: Final = (f.TaskCompleted, f.TaskFailed)
 _ABSENT, _OPEN = TreeStatus.ABSENT, TreeStatus.OPEN
 _READY: Final = NodeStatus.READY
 _SUCCESS: Final = f.Outcome.SUCCESS
+_LEASE, _TIMEOUT = TimerKind.LEASE, TimerKind.TIMEOUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,9 +275,9 @@ class Shard:
         tree = entry.tree
         match fact:
             case f.AttemptAssigned():
-                attempt = tree.attempts[fact.attempt_id]
                 self._scheduler.assigned(fact.arm_id)
-                self._set_timer(attempt.lease_ends_ms, TimerKind.LEASE, tree.root_id, fact.attempt_id)
+                due_ms = tree.attempts[fact.attempt_id].lease_ends_ms
+                self._set_timer(due_ms, _LEASE, tree.root_id, fact.attempt_id)
             case f.AttemptEnded():
                 self._scheduler.ended(fact.arm_id)
                 self._unpark(entry)
@@ -285,8 +286,8 @@ class Shard:
             case f.RetryScheduled():
                 self._set_timer(fact.due_ms, TimerKind.RETRY, tree.root_id, fact.task_id)
             case f.LeaseRenewed() if fact.started and fact.attempt_id in tree.attempts:
-                due_ms = tree.attempts[fact.attempt_id].timeout_ends_ms
-                self._set_timer(due_ms or 0, TimerKind.TIMEOUT, tree.root_id, fact.attempt_id)
+                ends_ms = tree.attempts[fact.attempt_id].timeout_ends_ms
+                self._set_timer(ends_ms or 0, _TIMEOUT, tree.root_id, fact.attempt_id)
             case f.BudgetAmended():
                 self._unpark(entry)
             case f.ApprovalRequested(due_ms=int() as due_ms):

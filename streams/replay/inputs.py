@@ -54,9 +54,9 @@ class InputWalk:
 
     def cause(self, offset: int) -> LogRecord | None:
         """Walk to a cause and over everything before it; None when it is not there."""
-        if not self._ahead and (record := self.cursor.peek()) is not None and record.offset == offset:
+        if not self._ahead and (record := self.cursor.take_at(offset)) is not None:
             self.last_cause = offset  # mostly nothing lies between
-            return self.cursor.take()
+            return record
         self._walk(offset)
         found: LogRecord | None = None
         if self._ahead:
@@ -65,8 +65,8 @@ class InputWalk:
                 # What was asked of those behind it was asked of another state.
                 self.cursor.put_back([record for record, _ in self._ahead])
                 self._ahead.clear()
-        elif (record := self.cursor.peek()) is not None and record.offset == offset:
-            found = self.cursor.take()
+        else:
+            found = self.cursor.take_at(offset)
         self.last_cause = offset
         return found
 

@@ -33,6 +33,8 @@ _BOOKED: Final = frozenset(
 )
 """Facts that the books of a tree depend on, or that records in other topics follow from."""
 
+_TASK_ENDS: Final = (f.TaskCompleted, f.TaskFailed, f.TaskCancelled)
+
 _SIGNS_OF_LIFE: Final = (AttemptStarted, AttemptHeartbeat)
 """Inputs that mostly lead to nothing: what they mean depends on the moment, which only a fact records."""
 
@@ -93,20 +95,16 @@ class Retrial(TaskProcessor):
         self._first: LogRecord | None = None
         self._origin = _UNKNOWN
         self._settings: Settings | None = None
-        self._command_of: dict[str, tuple[int, Input]] = {}
+        self._looked_at: dict[str, tuple[int, Input]] = {}
 
     def command(self, record: LogRecord) -> Input:
-        """The input as the processor reads it.
+        """The input as the processor reads it; one that `quiet` looked at is not read again.
 
         Raises:
             UndecodableRecord: For what the processor would refuse.
         """
-        known = self._command_of.get(record.topic)
-        if known is not None and known[0] == record.offset:
-            return known[1]
-        command = self._command(record)
-        self._command_of[record.topic] = record.offset, command
-        return command
+        known = self._looked_at.get(record.topic)
+        return known[1] if known is not None and known[0] == record.offset else self._command(record)
 
     def quiet(self, record: LogRecord) -> bool:
         """True when nothing follows from an input now: it repeats one that had its effect, or is a sign of life."""
@@ -114,6 +112,7 @@ class Retrial(TaskProcessor):
             command = self.command(record)
         except UndecodableRecord:
             return False
+        self._looked_at[record.topic] = record.offset, command
         if isinstance(command, _SIGNS_OF_LIFE) or _is_news(command):
             return True
         tree = self.tree(command.root_task_id)
@@ -254,7 +253,7 @@ class Retrial(TaskProcessor):
         elif isinstance(fact, f.MemoriesAccepted):
             if self._memories is not None:
                 self._memories.of(record, link.seq)
-        elif isinstance(fact, f.TaskCompleted | f.TaskFailed | f.TaskCancelled) and fact.task_id == root_id:
+        elif isinstance(fact, _TASK_ENDS) and fact.task_id == root_id:
             tree = self.shard.trees[root_id].tree  # filed as over once all facts of this decision are out
             fault = self._account(tree, self._settled.pop(root_id, ZERO))
             if fault is not None:

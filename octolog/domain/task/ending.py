@@ -16,6 +16,8 @@ from octolog.domain.task.state import Attempt, Node, NodeStatus, Tree
 from octolog.domain.values import Amounts, Category
 
 OVER: Final = (NodeStatus.COMPLETED, NodeStatus.FAILED, NodeStatus.CANCELLED)
+_FAILED_OR_STOPPED: Final = (NodeStatus.FAILED, NodeStatus.CANCELLED)
+_WAITING: Final = NodeStatus.WAITING
 
 
 def complete(tree: Tree, node: Node, at_ms: int) -> Iterator[f.Fact]:
@@ -24,7 +26,7 @@ def complete(tree: Tree, node: Node, at_ms: int) -> Iterator[f.Fact]:
     while here is not None and here.open_children == 0:
         yield completed(tree, here, at_ms)
         parent = tree.nodes.get(here.parent) if here.parent is not None else None
-        here = parent if parent is not None and parent.status is NodeStatus.WAITING else None
+        here = parent if parent is not None and parent.status is _WAITING else None
 
 
 def fail(tree: Tree, node: Node, code: str, category: Category, message: str, at_ms: int) -> Iterator[f.Fact]:
@@ -149,12 +151,12 @@ def completed(tree: Tree, node: Node, at_ms: int) -> f.TaskCompleted:
 
 def last_steps(tree: Tree, node: Node) -> list[Node]:
     """Steps whose outputs make the task's: completed, and no step that was done depends on them."""
-    over = (NodeStatus.FAILED, NodeStatus.CANCELLED)
     steps = (tree.nodes[child] for child in node.children)
     return [
         step
         for step in steps
-        if step.status not in over and all(tree.nodes[task_id].status in over for task_id in step.dependents)
+        if step.status not in _FAILED_OR_STOPPED
+        and all(tree.nodes[task_id].status in _FAILED_OR_STOPPED for task_id in step.dependents)
     ]
 
 

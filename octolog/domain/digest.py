@@ -8,44 +8,42 @@ from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
 from operator import attrgetter
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from octolog.domain.contract import TaskContract
 
-_CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
+_JSON: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
 def contract_digest(contract: TaskContract) -> str:
     """SHA-256 of a contract's canonical form, lowercase hex. Two contracts with one digest ask for the same."""
-    return sha256(_CANONICAL.encode(_plain(contract)).encode()).hexdigest()
+    return sha256(_canonical(contract).encode()).hexdigest()
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        items = cast("tuple[object, ...]", value)
-        return [item if type(item) in _SCALARS else _plain(item) for item in items]
-    known = _fields(type(value))  # type: ignore[arg-type]  # mypy takes a class for unhashable
+def _canonical(value: Any) -> str:
+    """A value as JSON without spaces, names in order; written at once, because every submission is asked for it."""
+    cls = type(value)
+    if cls is tuple:
+        return f"[{','.join(map(_canonical, value))}]"
+    known = None if cls is str else _fields(cls)  # type: ignore[arg-type]  # mypy takes a class for unhashable
     if known is None:
-        return value
-    names, values_of, defaults = known
-    return {
-        name: found if type(found) in _SCALARS else _plain(found)
-        for name, found, default in zip(names, values_of(value), defaults, strict=True)
+        return _JSON(value)
+    labels, values_of, defaults = known
+    parts = [
+        label + _canonical(found)
+        for label, found, default in zip(labels, values_of(value), defaults, strict=True)
         if found is not default and found != default
-    }
+    ]
+    return f"{{{','.join(parts)}}}"
 
 
 @cache
-def _fields(
-    cls: type[Any],
-) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]], tuple[Any, ...]] | None:
-    """Names of a dataclass's fields, what reads them all, and their defaults; None for any other class."""
+def _fields(cls: type[Any]) -> tuple[list[str], Callable[[Any], tuple[Any, ...]], list[Any]] | None:
+    """Names of a dataclass's fields as JSON, what reads them all, and their defaults; None for any other class."""
     if not dataclasses.is_dataclass(cls):
         return None
-    fields = dataclasses.fields(cls)
-    names = tuple(field.name for field in fields)
+    fields = sorted(dataclasses.fields(cls), key=lambda field: field.name)
+    names = [field.name for field in fields]
     # One name alone would give its value bare.
     values_of = attrgetter(*names) if len(names) > 1 else lambda value: (getattr(value, names[0]),)
-    return names, values_of, tuple(field.default for field in fields)
+    return [f'"{name}":' for name in names], values_of, [field.default for field in fields]

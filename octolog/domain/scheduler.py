@@ -65,12 +65,13 @@ class Scheduler:
 
     Attributes:
         window: Attempts an arm may hold from one partition.
+        waiting: Ready tasks not given to an arm.
     """
 
     window: int
+    waiting: int = 0
     _queues: dict[_Key, _Queue] = field(default_factory=dict[_Key, _Queue])
     _in_flight: dict[ArmId, int] = field(default_factory=dict[ArmId, int])
-    _waiting: int = 0
     _routes_of: dict[ArmId, ArmState] | None = None
     _routes_under: Security | None = None
     _index: RoutingIndex = field(default_factory=lambda: RoutingIndex(Registry()))
@@ -90,7 +91,7 @@ class Scheduler:
         if queue is None:
             queue = self._queues[key] = _Queue(Requirement(*key))
         heapq.heappush(queue.entries, (spec.priority, position, ordinal, root_id, task_id))
-        self._waiting += 1
+        self.waiting += 1
 
     def assigned(self, arm_id: ArmId) -> None:
         """An attempt went out to an arm."""
@@ -100,14 +101,8 @@ class Scheduler:
         """An attempt of an arm ended."""
         self._in_flight[arm_id] = self._in_flight.get(arm_id, 1) - 1
 
-    def waiting(self) -> int:
-        """Ready tasks not given to an arm."""
-        return self._waiting
-
     def next(self, registry: Registry) -> Release | None:
         """Take the next task an arm has room for; None when there is none."""
-        if not self._waiting:
-            return None
         best: tuple[_Queue, tuple[Candidate, ...]] | None = None
         for queue in self._queues.values():
             if queue.entries and (best is None or queue.entries[0] < best[0].entries[0]):
@@ -118,7 +113,7 @@ class Scheduler:
             return None
         queue, room = best
         entry = heapq.heappop(queue.entries)
-        self._waiting -= 1
+        self.waiting -= 1
         return Release(entry[3], entry[4], room, queue.need)
 
     def unroutable(self, registry: Registry) -> list[Release]:
@@ -126,8 +121,6 @@ class Scheduler:
 
         Sorted over all queues: their own order depends on what this process saw, and a restored one saw less.
         """
-        if not self._waiting:
-            return []
         waiting = [
             (entry, queue.need)
             for queue in self._queues.values()

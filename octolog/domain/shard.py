@@ -142,7 +142,7 @@ class Shard:
     @property
     def waiting(self) -> int:
         """Ready tasks that no arm holds yet."""
-        return self._scheduler.waiting()
+        return self._scheduler.waiting
 
     def react(self, topic: str, offset: int, at_ms: int, command: Input, registry: Registry) -> None:
         """Decide one input and everything that follows from it in this partition.
@@ -154,9 +154,10 @@ class Shard:
         self._newly_ready.clear()
         if not (isinstance(command, TimerFired) and command.kind is TimerKind.REGISTRY):
             self._one_tree(topic, command, at_ms)
-        self._release(at_ms)
-        if self._newly_ready or isinstance(command, TimerFired):
-            self._defer(at_ms)
+        if self._scheduler.waiting:
+            self._release(at_ms)
+            if self._newly_ready or isinstance(command, TimerFired):
+                self._defer(at_ms)
 
     def _one_tree(self, topic: str, command: Input, at_ms: int) -> None:
         if topic in _ARMS_SIGN:
@@ -317,7 +318,7 @@ class Shard:
         entry.parked.clear()
 
     def _release(self, at_ms: int) -> None:
-        while (release := self._scheduler.next(self._registry)) is not None:
+        while self._scheduler.waiting and (release := self._scheduler.next(self._registry)) is not None:
             entry = self.trees.get(release.root_id)
             if entry is None:
                 continue  # the tree ended while its task was queued

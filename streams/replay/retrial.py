@@ -169,9 +169,10 @@ class Retrial(TaskProcessor):
             digest = record.value[-HASH_BYTES:]  # type: ignore[index]  # it has a value
         else:
             digest = self._compared(record, fact, link)
-        self._report.facts += 1
-        if link.seq == 0:
-            self._report.trees += 1
+        report = self._report
+        report.facts += 1
+        if not link.seq:
+            report.trees += 1
         if type(fact) in _BOOKED:
             self._settle(record, fact, link)
         return digest

@@ -12,12 +12,16 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
+from operator import itemgetter
 from typing import Any, Final
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from octolog.domain.errors import ContractError, IncompatibleSchema
 from octolog.ports import LogRecord
+from projections.duck import as_arrow
 from projections.tables import LOG_COLUMNS, Table, column_name
 from schemas import catalog
 from schemas.blocks import MARK_BYTES, MARK_COLUMN, BlockSchema, Column
@@ -55,13 +59,26 @@ class Columns:
     """
 
     frames: list[pl.DataFrame] = field(default_factory=list)
-    values: list[Sequence[bytes] | None] = field(default_factory=list)
+    values: list[pl.Series | None] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
 
     def add(self, frame: pl.DataFrame, values: Sequence[bytes] | None) -> None:
         """Put rows after those that are there."""
         self.frames.append(frame)
-        self.values.append(values)
+        self.values.append(None if values is None else pl.Series(values, dtype=pl.Binary))
+
+
+def packed(frame: pl.DataFrame) -> pa.Buffer:
+    """A frame as an Arrow stream, for another process."""
+    table, sink = as_arrow(frame), pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return sink.getvalue()
+
+
+def frame_of(stream: bytes) -> pl.DataFrame:
+    """The frame of an Arrow stream; shares its memory."""
+    return pl.DataFrame(pa.ipc.open_stream(stream).read_all())
 
 
 class _NotColumnar(Exception):
@@ -191,13 +208,17 @@ def _named(record: pl.Expr, path: tuple[str, ...], symbols: tuple[str, ...]) -> 
 
 
 def _log_columns(records: Sequence[LogRecord]) -> list[pl.Series]:
-    topics, partitions, offsets, timestamps, _, _ = zip(*records, strict=True)
-    names = [name for name, _ in LOG_COLUMNS]
+    names, count = [name for name, _ in LOG_COLUMNS], len(records)
+    # Through arrays: polars looks at every Python number by itself.
+    partitions, offsets, timestamps = (
+        np.fromiter(map(itemgetter(place), records), kind, count)
+        for place, kind in ((1, np.int32), (2, np.int64), (3, np.int64))
+    )
     return [
-        pl.repeat(topics[0], len(records), dtype=pl.String, eager=True).alias(names[0]),
-        pl.Series(names[1], partitions, pl.Int32),
-        pl.Series(names[2], offsets, pl.Int64),
-        pl.Series(names[3], timestamps, pl.Int64).cast(pl.Datetime("ms")),
+        pl.repeat(records[0].topic, count, dtype=pl.String, eager=True).alias(names[0]),
+        pl.Series(names[1], partitions),
+        pl.Series(names[2], offsets),
+        pl.Series(names[3], timestamps).cast(pl.Datetime("ms")),
     ]
 
 

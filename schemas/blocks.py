@@ -92,8 +92,8 @@ class BlockSchema:
             values: Values of this schema in the Confluent wire format.
             mark: Eight bytes to stand after every datum; random ones, so that no datum can imitate them.
         """
-        body = mark.join([value[WIRE_HEADER_BYTES:] for value in values]) + mark
-        return b"".join((self._header, _long(len(values)), _long(len(body)), body, _SYNC))
+        body = mark.join([value[WIRE_HEADER_BYTES:] for value in values])
+        return b"".join((self._header, _long(len(values)), _long(len(body) + MARK_BYTES), body, mark, _SYNC))
 
 
 class _Flattener:

@@ -17,7 +17,7 @@ from schemas.registry import SchemaIds, TopicSchemaIds
 from streams.kafka.admin import KafkaAdmin
 from streams.kafka.config import KafkaConfig
 from streams.kafka.publisher import KafkaPublisher
-from streams.kafka.reader import KafkaLogReader
+from streams.kafka.reader import BATCH, KafkaLogReader
 from streams.kafka.schema_topic import KafkaSchemaTopic
 from streams.topics import TASKS
 
@@ -66,9 +66,9 @@ class Connection:
         """Creates and lists topics."""
         return KafkaAdmin(self.kafka)
 
-    def reader(self) -> KafkaLogReader:
-        """Reads committed records."""
-        return self._keep(KafkaLogReader(self.kafka))
+    def reader(self, batch: int = BATCH) -> KafkaLogReader:
+        """Reads committed records, so many to a batch at most."""
+        return self._keep(KafkaLogReader(self.kafka, batch=batch))
 
     def publisher(self, *, linger_ms: float = 0.5, background: bool = False) -> KafkaPublisher:
         """Appends records; `background` gives it a thread that serves callbacks."""

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
-from json.encoder import encode_basestring
 from operator import attrgetter
 from typing import Any, Final
 
@@ -23,19 +22,16 @@ def contract_digest(contract: TaskContract) -> str:
 
 def _canonical(value: Any) -> str:
     """A value as JSON without spaces, names in order; written at once, because every submission is asked for it."""
-    cls: type[Any] = value.__class__
-    if cls is int:
-        return repr(value)
+    cls = type(value)
     if cls is tuple:
-        items = [encode_basestring(item) if type(item) is str else _canonical(item) for item in value]
-        return f"[{','.join(items)}]"
-    known = _fields(cls)  # type: ignore[arg-type]  # mypy takes a class for unhashable
+        return f"[{','.join(map(_canonical, value))}]"
+    known = None if cls is str else _fields(cls)  # type: ignore[arg-type]  # mypy takes a class for unhashable
     if known is None:
         return _JSON(value)
     labels, values_of, defaults = known
     parts = [
-        label + (encode_basestring(found) if type(found) is str else _canonical(found))
-        for label, found, default in zip(labels, values_of(value), defaults, strict=False)
+        label + _canonical(found)
+        for label, found, default in zip(labels, values_of(value), defaults, strict=True)
         if found is not default and found != default
     ]
     return f"{{{','.join(parts)}}}"
@@ -48,6 +44,6 @@ def _fields(cls: type[Any]) -> tuple[list[str], Callable[[Any], tuple[Any, ...]]
         return None
     fields = sorted(dataclasses.fields(cls), key=lambda field: field.name)
     names = [field.name for field in fields]
-    # The doubled name is for a class of one field, whose value would come bare; nobody looks at the last.
-    values_of: Callable[[Any], tuple[Any, ...]] = attrgetter(*names, names[0])
+    # One name alone would give its value bare.
+    values_of = attrgetter(*names) if len(names) > 1 else lambda value: (getattr(value, names[0]),)
     return [f'"{name}":' for name in names], values_of, [field.default for field in fields]

@@ -10,7 +10,7 @@ schema `meta`, outside of what digests compare.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -18,7 +18,9 @@ import polars as pl
 
 from octolog.domain.ids import TaskId
 from projections.analytics.views import fact_tables
+from projections.columnar import Columns
 from projections.duck import Snapshot, Store, StoreError
+from projections.tables import Table
 
 DDL: Final = (
     """CREATE TABLE meta.tree_places (
@@ -48,14 +50,6 @@ _ANYWHERE: Final = (0, 2**63 - 1)
 
 Span: TypeAlias = tuple[int, int]
 """First and last offset."""
-
-
-class Rows(NamedTuple):
-    """New rows of a table, and their bytes where they are octolog's own."""
-
-    table: str
-    frame: pl.DataFrame
-    values: Sequence[bytes] | None
 
 
 class Record(NamedTuple):
@@ -176,18 +170,33 @@ def possible_roots(task_id: TaskId) -> Iterator[TaskId]:
     yield from (TaskId("/".join(parts[:count])) for count in range(1, len(parts) + 1))
 
 
-def store_places(store: Store, rows: Sequence[Rows]) -> None:
-    """Tell where new records of trees lie, in the open transaction."""
-    facts = [_records(*one) for one in rows if is_fact(one.table)]
-    if facts:
-        # In the order of the log a tree's records lie side by side.
-        records = pl.concat(facts).sort("log_partition", "log_offset")
+def records_of(columns: Iterable[tuple[Table, Columns]]) -> pl.DataFrame | None:
+    """The facts among new rows, whole and in the order of the log: so a tree's lie side by side."""
+    facts = [
+        _records(table.name, frame, values)
+        for table, rows in columns
+        if is_fact(table.name)
+        for frame, values in zip(rows.frames, rows.values, strict=True)
+    ]
+    return pl.concat(facts).sort("log_partition", "log_offset") if facts else None
+
+
+def store_places(
+    store: Store, records: pl.DataFrame | None, beside: Iterable[tuple[str, pl.DataFrame]]
+) -> None:
+    """Tell where new records of trees lie, in the open transaction.
+
+    Args:
+        store: Where the rows are.
+        records: The facts, from `records_of`.
+        beside: New rows of tables of `is_beside`.
+    """
+    if records is not None:
         store.insert("meta.tree_places", _spans(records, _ROOT))
         store.insert("meta.tree_records", records.drop("facts").rename({_ROOT: "root_task_id"}))
-    for one in rows:
-        if not is_fact(one.table):
-            of_table = one.frame.with_columns(pl.lit(_BITS[one.table], pl.UInt64).alias("facts"))
-            store.insert("meta.tree_places", _spans(of_table, "root_task_id"))
+    for name, frame in beside:
+        of_table = frame.with_columns(pl.lit(_BITS[name], pl.UInt64).alias("facts"))
+        store.insert("meta.tree_places", _spans(of_table, "root_task_id"))
 
 
 def is_fact(table: str) -> bool:
@@ -195,17 +204,13 @@ def is_fact(table: str) -> bool:
     return _BITS.get(table, 0) & _FACTS > 0
 
 
-def is_placed(table: str) -> bool:
-    """Whether it is told where a table's rows lie."""
-    return table in _BITS
+def is_beside(table: str) -> bool:
+    """Whether a table's rows are told of trees beside their facts."""
+    return table in _BESIDE
 
 
-def _records(name: str, frame: pl.DataFrame, values: Sequence[bytes] | None) -> pl.DataFrame:
-    value = (
-        pl.repeat(None, frame.height, dtype=pl.Binary, eager=True)
-        if values is None
-        else pl.Series(values, dtype=pl.Binary)
-    )
+def _records(name: str, frame: pl.DataFrame, values: pl.Series | None) -> pl.DataFrame:
+    value = pl.lit(None, pl.Binary) if values is None else values
     return frame.select(
         _ROOT,
         pl.lit(_BITS[name], pl.UInt64).alias("facts"),

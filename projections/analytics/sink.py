@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from octolog.domain.errors import StoreUnavailable, UndecodableRecord
+from octolog.domain.errors import StoreUnavailable
 from octolog.ports import DeadLetterSink, LogRecord, Positions
 from projections.analytics import places, settled
-from projections.analytics.fold import NO_SCHEMA, Batch, Group, fold
+from projections.analytics.fold import fold
+from projections.analytics.preparing import Prepared, Preparer
 from projections.analytics.programs import FOLDS, SOURCES, TABLES, store_programs
 from projections.analytics.views import views_sql
-from projections.columnar import ColumnReader, Columns, Refusal
+from projections.columnar import ColumnReader, Refusal
 from projections.duck import Store
-from projections.tables import FOLLOWED, Table, carried, layout_digest, quoted, tables
+from projections.tables import FOLLOWED, layout_digest, quoted, tables
 from schemas.registry import SchemaIds
 
 _META: Final = """
@@ -47,6 +47,11 @@ class Stored:
     rows: int
     refused: tuple[Refusal, ...]
 
+    @property
+    def records(self) -> int:
+        """Records that were new."""
+        return self.rows + len(self.refused)
+
 
 class AnalyticsProjection:
     """The `Projection` behind analytics, provenance and the registry.
@@ -75,8 +80,7 @@ class AnalyticsProjection:
         reader: ColumnReader | None = None,
     ) -> None:
         self._store, self._dead_letters = store, dead_letters
-        self._reader = reader or ColumnReader(ids)
-        self._decoder = ThreadPoolExecutor(1, thread_name_prefix="columns")
+        self._preparer = Preparer(ids, reader)
         self._positions: Positions = {}
         self._settling = settled.Settling(store, settled.ENOUGH)
         self.last = Stored(0, ())
@@ -94,25 +98,32 @@ class AnalyticsProjection:
             Unavailable: When a schema cannot be looked up now.
         """
         batch = fold(records, self._positions, after)
-        if not batch.groups and batch.positions == self._positions:
-            return
+        if batch.groups or batch.positions != self._positions:
+            self.store(self._preparer.prepared(batch))
+
+    def store(self, batch: Prepared) -> None:
+        """Store a batch and its positions, in one transaction.
+
+        Raises:
+            StoreUnavailable: When DuckDB refuses; nothing was stored then.
+        """
         rows, refused = 0, []
         of_programs: dict[str, list[Any]] = {name: [] for name in SOURCES}
         of_trees: list[tuple[str, Any]] = []
-        placed: list[places.Rows] = []
+        beside: list[tuple[str, Any]] = []
         with self._store.transaction():
-            for table, columns in self._read_ahead(batch):
+            for table, columns in batch.columns:
                 refused += columns.refused
-                for frame, values in zip(columns.frames, columns.values, strict=True):
+                for frame in columns.frames:
                     self._store.insert(quoted(table.name), frame)
                     rows += frame.height
                     if table.name in of_programs:
                         of_programs[table.name].append(frame)
                     if places.is_fact(table.name):
                         of_trees.append((table.name, frame))
-                    if places.is_placed(table.name):
-                        placed.append(places.Rows(table.name, frame, values))
-            places.store_places(self._store, placed)
+                    if places.is_beside(table.name):
+                        beside.append((table.name, frame))
+            places.store_places(self._store, batch.facts, beside)
             store_programs(self._store, of_programs)
             self._settling.store_batch(of_trees, batch.positions)
             if self._dead_letters is not None:
@@ -159,36 +170,7 @@ class AnalyticsProjection:
 
     def close(self) -> None:
         """Release the store."""
-        self._decoder.shutdown()
         self._store.close()
-
-    def _read_ahead(self, batch: Batch) -> Iterator[tuple[Table, Columns]]:
-        """The columns of each group; the next is read while DuckDB takes the one before, off the interpreter lock."""
-        waiting = [
-            self._decoder.submit(self._columns, group, members) for group, members in batch.groups.items()
-        ]
-        try:
-            for future in waiting:
-                yield future.result()
-        finally:
-            for future in waiting:
-                future.cancel()
-
-    def _columns(self, group: Group, members: list[LogRecord]) -> tuple[Table, Columns]:
-        topic, schema_id = group
-        allowed = carried().get(topic, {})
-        try:
-            if schema_id == NO_SCHEMA:
-                raise UndecodableRecord(
-                    "no value of the Confluent wire format: magic byte 0, schema id, Avro"
-                )
-            name = self._reader.record_name(schema_id)
-            if name not in allowed:
-                raise UndecodableRecord(f"{topic} carries no {name}")
-        except UndecodableRecord as error:
-            refused = [Refusal(record, str(error), type(error).__name__) for record in members]
-            return tables()[0], Columns(refused=refused)
-        return allowed[name], self._reader.read(schema_id, allowed[name], members)
 
     def _move(self, positions: Positions) -> None:
         for (topic, partition), offset in positions.items():

@@ -13,8 +13,12 @@ from octolog.ports import LogRecord, Positions
 from streams.kafka.config import REQUEST_TIMEOUT_S, KafkaConfig
 from streams.kafka.errors import Refusals, asked, transient, translated
 
-_BATCH: Final = 20_000
+BATCH: Final = 20_000
+BULK: Final = 100_000
+"""Records to a batch for who stores them by columns: each batch costs a transaction and some hundred statements."""
+
 _IDLE_S: Final = 0.2
+_QUEUED_MB: Final = 128
 _LEADER_PAUSE_S: Final = 0.05
 _MISSING: Final = frozenset(
     {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}  # noqa: SLF001 -- no public name
@@ -26,16 +30,24 @@ _SILENCE_S: Final = 30.0
 class KafkaLogReader:
     """A consumer that assigns itself what it is asked to read, committed records only.
 
+    Args:
+        config: Where Kafka is.
+        batch: Most records handed out together.
+
     Raises:
         BrokerUnavailable: When Kafka does not answer within bounds.
     """
 
-    def __init__(self, config: KafkaConfig, *, batch: int = _BATCH) -> None:
+    def __init__(self, config: KafkaConfig, *, batch: int = BATCH) -> None:
         self._refusals = Refusals()
         properties = config.consumer(
             "octolog-reader",
             enable_partition_eof=True,
-            queued_max_messages_kbytes=128 * 1024,
+            queued_max_messages_kbytes=_QUEUED_MB * 1024,
+            # A partition with so many records queued rests for a second: the bound above is the one that should hold.
+            queued_min_messages=1_000_000,
+            fetch_queue_backoff_ms=10,
+            fetch_message_max_bytes=8 << 20,
             fetch_wait_max_ms=50,
         )
         self._consumer = Consumer({**properties, "error_cb": self._refusals.hear})
@@ -93,21 +105,26 @@ class KafkaLogReader:
 
     def _follow(self) -> Iterator[list[LogRecord]]:
         while True:
-            yield records(self._poll())
+            yield records(self._poll(self._batch))
 
     def _bounded(self, open_ends: Positions) -> Iterator[list[LogRecord]]:
-        silent_s = 0.0
+        silent_s, batch = 0.0, list[LogRecord]()
         while open_ends:
-            messages = self._poll()
-            batch = [r for r in records(messages) if r.offset < open_ends.get((r.topic, r.partition), 0)]
-            if batch:
+            messages = self._poll(self._batch - len(batch))
+            found = records(messages)
+            reached = _reached(messages, found)
+            if any(offset > open_ends.get(place, 0) for place, offset in reached.items()):
+                found = [r for r in found if r.offset < open_ends.get((r.topic, r.partition), 0)]
+            batch += found
+            for place, offset in reached.items():
+                if offset >= open_ends.get(place, offset + 1):
+                    del open_ends[place]
+            if batch and (len(batch) >= self._batch or not messages or not open_ends):
                 yield batch
+                batch = []
             silent_s = 0.0 if messages else silent_s + _IDLE_S
             if silent_s > _SILENCE_S:
                 raise BrokerUnavailable(f"no record came for {_SILENCE_S:.0f} s; is Kafka running?")
-            for place, reached in _reached(messages).items():
-                if reached >= open_ends.get(place, reached + 1):
-                    del open_ends[place]
 
     def _translated(self, error: KafkaException, doing: str) -> OctologError:
         self._hear(0)
@@ -117,11 +134,11 @@ class KafkaLogReader:
         if not self._consumer.assignment():  # only then no record can come out of this poll
             self._consumer.poll(timeout_s)
 
-    def _poll(self) -> list[Message]:
+    def _poll(self, most: int) -> list[Message]:
         first = self._consumer.poll(_IDLE_S)
         if first is None:
             return []
-        return [first, *self._consumer.consume(self._batch - 1, 0)]
+        return [first, *self._consumer.consume(most - 1, 0)] if most > 1 else [first]
 
     def _assign(self, start: Positions, until: Positions | None) -> None:
         wanted = [
@@ -194,16 +211,16 @@ def records(messages: list[Message]) -> list[LogRecord]:
     return found
 
 
-def _reached(messages: list[Message]) -> Positions:
-    """The next offset of each partition after these messages.
+def _reached(messages: list[Message], found: list[LogRecord]) -> Positions:
+    """The next offset of each partition after these messages, of which `found` are the records.
 
     The last offsets of a partition are often control records, which are never delivered: there, only the
     consumer's word that the partition ended tells how far it is.
     """
-    reached: Positions = {}
-    for message in messages:
-        error = message.error()
-        if error is None or error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 -- no public name
-            place = message.topic() or "", message.partition() or 0
-            reached[place] = (message.offset() or 0) + (error is None)
+    reached = {(record[0], record[1]): record[2] + 1 for record in found}
+    if len(found) < len(messages):
+        for message in messages:
+            error = message.error()
+            if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 -- no public name
+                reached[message.topic() or "", message.partition() or 0] = message.offset() or 0
     return reached

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing.context import SpawnContext
 from pathlib import Path
@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from octolog.app.connection import Connection
 from octolog.app.knowledge.files import current_file, drop_file, use_file
-from octolog.app.projector import after, read_on
+from octolog.app.knowledge.reading import columns_of_log
+from octolog.app.projector import read_on
 from octolog.app.settings import Settings
 from octolog.domain.errors import Refused
 from octolog.ports import LogReader, Positions, Progress
@@ -22,6 +23,8 @@ from projections.duck import Store, merge_stores
 from schemas.registry import SchemaIds
 
 _POLL_S: Final = 0.1
+_FOLD: Final = 1_000_000
+"""Records after which what is built is folded into the file; until then it lies in memory."""
 _done: Any = None
 """In a building process: how many records each has read, shared with the one that started them."""
 
@@ -123,15 +126,20 @@ def _shares(ends: Positions, processes: int) -> list[Positions]:
     return shares
 
 
-def _build_alone(connection: Connection, path: Path, ends: Positions, done: Any) -> int:
-    projection = AnalyticsProjection(Store.open(path), connection.schema_ids, None)
-    reader, read = connection.reader(), 0
+def _build_alone(connection: Connection, path: Path, ends: Positions, done: Callable[[int], None]) -> int:
+    drop_file(path)
+    store = Store.build(path)
+    projection = AnalyticsProjection(store, connection.schema_ids, None)
+    read = unfolded = 0
     try:
-        known = projection.positions()
-        for batch in reader.read({place: known.get(place, 0) for place in ends}, until=ends):
-            projection.apply(batch, after(batch))
-            read += len(batch)
-            done(read)
+        with columns_of_log(connection, ends) as batches:
+            for batch in batches:
+                projection.store(batch)
+                read, unfolded = read + projection.last.records, unfolded + projection.last.records
+                done(read)
+                if unfolded >= _FOLD:
+                    store.checkpoint()
+                    unfolded = 0
     finally:
         projection.close()
     return read

@@ -35,7 +35,10 @@ _SILENT: Final = frozenset({"usage_recorded", "result_ignored", "routing_deferre
 _ENDS: Final = ("task_completed", "task_failed", "task_cancelled")
 _FACTS: Final = "octolog.tasks"
 ENOUGH: Final = 4_000
-"""Trees stored together: planning the views costs as much as working out a thousand trees."""
+"""Trees stored together: planning the views costs as much as working out ten thousand trees."""
+
+ENOUGH_UNSEEN: Final = 20_000
+"""Likewise where nobody asks meanwhile; what is open is worked out at every question."""
 
 _FLOOR_STEP: Final = 50_000
 """Offsets by which the oldest open tree moves on before the views are told; DuckDB passes over 122,880 rows at once."""

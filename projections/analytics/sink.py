@@ -65,6 +65,7 @@ class AnalyticsProjection:
         dead_letters: Told of every record that cannot be stored, before the batch is. None for a rebuild:
             the first reading has told of them.
         reader: Makes columns of records; the fast one when None.
+        settle_at: Trees that are over when they are worked out and stored together; None: as few as questions want.
     """
 
     name: str = "analytics"
@@ -78,11 +79,12 @@ class AnalyticsProjection:
         dead_letters: DeadLetterSink | None = None,
         *,
         reader: ColumnReader | None = None,
+        settle_at: int | None = None,
     ) -> None:
         self._store, self._dead_letters = store, dead_letters
         self._preparer = Preparer(ids, reader)
         self._positions: Positions = {}
-        self._settling = settled.Settling(store, settled.ENOUGH)
+        self._settling = settled.Settling(store, settle_at or settled.ENOUGH)
         self.last = Stored(0, ())
         self._open()
 

@@ -25,6 +25,9 @@ from streams.kafka.reader import BULK
 _WORTH_A_PROCESS: Final = 50_000
 """Records whose reading takes longer than starting a process."""
 
+_AHEAD: Final = 3
+"""Batches, some 100 MB each, that reading may be ahead of storing, which now and then writes all it has to disk."""
+
 _END_S: Final = 10.0
 
 
@@ -47,7 +50,7 @@ def columns_of_log(connection: Connection, until: Positions) -> Iterator[Iterato
     process.start()
     theirs.close()
     try:
-        with ahead(_received(ours)) as batches:
+        with ahead(_received(ours), _AHEAD) as batches:
             yield batches
     finally:
         ours.close()  # who writes into it ends

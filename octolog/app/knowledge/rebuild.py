@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing.context import SpawnContext
 from pathlib import Path
@@ -17,6 +17,8 @@ from octolog.app.projector import read_on
 from octolog.app.settings import Settings
 from octolog.domain.errors import Refused
 from octolog.ports import LogReader, Positions, Progress
+from projections.analytics import settled
+from projections.analytics.preparing import Prepared
 from projections.analytics.queries import table_digests
 from projections.analytics.sink import AnalyticsProjection
 from projections.duck import Store, merge_stores
@@ -128,20 +130,26 @@ def _shares(ends: Positions, processes: int) -> list[Positions]:
 
 def _build_alone(connection: Connection, path: Path, ends: Positions, done: Callable[[int], None]) -> int:
     drop_file(path)
-    store = Store.build(path)
-    projection = AnalyticsProjection(store, connection.schema_ids, None)
+    with columns_of_log(connection, ends) as batches:
+        store = Store.build(path)  # while the process that reads starts
+        projection = AnalyticsProjection(store, connection.schema_ids, None, settle_at=settled.ENOUGH_UNSEEN)
+        try:
+            return _stored(batches, projection, store, done)
+        finally:
+            projection.close()
+
+
+def _stored(
+    batches: Iterator[Prepared], projection: AnalyticsProjection, store: Store, done: Callable[[int], None]
+) -> int:
     read = unfolded = 0
-    try:
-        with columns_of_log(connection, ends) as batches:
-            for batch in batches:
-                projection.store(batch)
-                read, unfolded = read + projection.last.records, unfolded + projection.last.records
-                done(read)
-                if unfolded >= _FOLD:
-                    store.checkpoint()
-                    unfolded = 0
-    finally:
-        projection.close()
+    for batch in batches:
+        projection.store(batch)
+        read, unfolded = read + projection.last.records, unfolded + projection.last.records
+        done(read)
+        if unfolded >= _FOLD:
+            store.checkpoint()
+            unfolded = 0
     return read
 
 

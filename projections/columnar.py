@@ -9,11 +9,11 @@ reads is written anew under our own schema and takes the fast way again. `benche
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
-from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 import polars as pl
@@ -81,6 +81,51 @@ def frame_of(stream: bytes) -> pl.DataFrame:
     return pl.DataFrame(pa.ipc.open_stream(stream).read_all())
 
 
+class Gathered:
+    """Records of one schema side by side, taken apart while they are fresh in the processor's memory.
+
+    Attributes:
+        topic: Where they come from.
+        partitions: Of each record.
+        offsets: Of each record.
+        timestamps_ms: Of each record.
+        keys: Of each record.
+        values: Of each record; None, a tombstone, has no schema and is refused before it is read.
+    """
+
+    __slots__ = ("keys", "offsets", "partitions", "timestamps_ms", "topic", "values")
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self.partitions, self.offsets, self.timestamps_ms = array("i"), array("q"), array("q")
+        self.keys: list[bytes | None] = []
+        self.values: list[Any] = []
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def add(self, records: Sequence[LogRecord]) -> Self:
+        """Put records after those that are there."""
+        self.partitions.extend([record[1] for record in records])
+        self.offsets.extend([record[2] for record in records])
+        self.timestamps_ms.extend([record[3] for record in records])
+        self.keys += [record[4] for record in records]
+        self.values += [record[5] for record in records]
+        return self
+
+    def part(self, start: int, stop: int) -> Gathered:
+        """Some of them."""
+        part = Gathered(self.topic)
+        for name in ("partitions", "offsets", "timestamps_ms", "keys", "values"):
+            setattr(part, name, getattr(self, name)[start:stop])
+        return part
+
+    def records(self) -> Iterator[LogRecord]:
+        """One by one, as they were."""
+        for at in zip(self.partitions, self.offsets, self.timestamps_ms, self.keys, self.values, strict=True):
+            yield LogRecord(self.topic, *at)
+
+
 class _NotColumnar(Exception):
     """The fast way cannot read this group."""
 
@@ -109,45 +154,40 @@ class ColumnReader:
         schema = self._schema(schema_id)
         return self._ids.by_id(schema_id)[0] if schema is None else schema.name
 
-    def read(self, schema_id: int, table: Table, records: Sequence[LogRecord]) -> Columns:
-        """The rows of `records`, all of the schema `schema_id`."""
+    def read(self, schema_id: int, table: Table, rows: Gathered) -> Columns:
+        """The rows of records, all of the schema `schema_id`."""
         columns = Columns()
         schema = self._schema(schema_id)
         if schema is None or self._single:
-            self._one_by_one(table, records, columns)
+            self._one_by_one(table, rows, columns)
             return columns
         try:
-            self._together(schema, table, records, columns)
+            self._together(schema, table, rows, columns)
         except _NotColumnar:
-            for start in range(0, len(records), _CHUNK):
-                self._chunk(schema, table, records[start : start + _CHUNK], columns)
+            for start in range(0, len(rows), _CHUNK):
+                self._chunk(schema, table, rows.part(start, start + _CHUNK), columns)
         return columns
 
-    def _together(
-        self, schema: BlockSchema, table: Table, records: Sequence[LogRecord], columns: Columns
-    ) -> None:
-        values = _values(records)
-        frame = _frame(schema, table, records, values)
-        columns.add(frame, values if schema.reads_alike(self._own_schema(table)) else None)
+    def _together(self, schema: BlockSchema, table: Table, rows: Gathered, columns: Columns) -> None:
+        frame = _frame(schema, table, rows)
+        columns.add(frame, rows.values if schema.reads_alike(self._own_schema(table)) else None)
 
-    def _chunk(
-        self, schema: BlockSchema, table: Table, records: Sequence[LogRecord], columns: Columns
-    ) -> None:
+    def _chunk(self, schema: BlockSchema, table: Table, rows: Gathered, columns: Columns) -> None:
         try:
-            self._together(schema, table, records, columns)
+            self._together(schema, table, rows, columns)
         except _NotColumnar:
-            self._one_by_one(table, records, columns)
+            self._one_by_one(table, rows, columns)
 
-    def _one_by_one(self, table: Table, records: Sequence[LogRecord], columns: Columns) -> None:
-        values, kept = [], []
-        for record in records:
+    def _one_by_one(self, table: Table, rows: Gathered, columns: Columns) -> None:
+        kept = []
+        for record in rows.records():
             try:
-                values.append(rewritten(self._codec.decode(record.value)))
-                kept.append(record)
+                kept.append(record._replace(value=rewritten(self._codec.decode(record.value))))
             except ContractError as error:
                 columns.refused.append(Refusal(record, str(error), type(error).__name__))
         if kept:
-            columns.add(_frame(self._own_schema(table), table, kept, values), values)
+            own = Gathered(rows.topic).add(kept)
+            columns.add(_frame(self._own_schema(table), table, own), own.values)
 
     def _own_schema(self, table: Table) -> BlockSchema:
         own = self._own.get(table.record)
@@ -164,13 +204,8 @@ class ColumnReader:
         return self._schemas[schema_id]
 
 
-def _values(records: Sequence[LogRecord]) -> list[bytes]:
-    return [record.value or b"" for record in records]
-
-
-def _frame(
-    schema: BlockSchema, table: Table, records: Sequence[LogRecord], values: Sequence[bytes]
-) -> pl.DataFrame:
+def _frame(schema: BlockSchema, table: Table, rows: Gathered) -> pl.DataFrame:
+    values = rows.values
     mark = secrets.token_bytes(MARK_BYTES)
     block = _caught(lambda: pl.read_avro(BytesIO(schema.pack(values, mark))))
     marks = block.get_column(MARK_COLUMN)
@@ -179,7 +214,7 @@ def _frame(
     known = {name for name, _ in table.columns}
     leaves = {column_name(leaf): leaf for leaf in schema.columns if column_name(leaf) in known}
     series = _caught(lambda: [_leaf(block, leaf).alias(name) for name, leaf in leaves.items()])
-    return pl.DataFrame([*series, *_log_columns(records)])
+    return pl.DataFrame([*series, *_log_columns(rows)])
 
 
 def _leaf(block: pl.DataFrame, leaf: Column) -> pl.Series:
@@ -207,18 +242,13 @@ def _named(record: pl.Expr, path: tuple[str, ...], symbols: tuple[str, ...]) -> 
     return record.struct.with_fields(found.alias(path[0]))
 
 
-def _log_columns(records: Sequence[LogRecord]) -> list[pl.Series]:
-    names, count = [name for name, _ in LOG_COLUMNS], len(records)
-    # Through arrays: polars looks at every Python number by itself.
-    partitions, offsets, timestamps = (
-        np.fromiter(map(itemgetter(place), records), kind, count)
-        for place, kind in ((1, np.int32), (2, np.int64), (3, np.int64))
-    )
+def _log_columns(rows: Gathered) -> list[pl.Series]:
+    names = [name for name, _ in LOG_COLUMNS]
     return [
-        pl.repeat(records[0].topic, count, dtype=pl.String, eager=True).alias(names[0]),
-        pl.Series(names[1], partitions),
-        pl.Series(names[2], offsets),
-        pl.Series(names[3], timestamps).cast(pl.Datetime("ms")),
+        pl.repeat(rows.topic, len(rows), dtype=pl.String, eager=True).alias(names[0]),
+        pl.Series(names[1], np.frombuffer(rows.partitions, np.int32)),
+        pl.Series(names[2], np.frombuffer(rows.offsets, np.int64)),
+        pl.Series(names[3], np.frombuffer(rows.timestamps_ms, np.int64)).cast(pl.Datetime("ms")),
     ]
 
 
@@ -230,4 +260,4 @@ def _caught(read: Callable[[], Any]) -> Any:
         raise _NotColumnar from error
 
 
-__all__ = ["ColumnReader", "Columns", "Refusal"]
+__all__ = ["ColumnReader", "Columns", "Gathered", "Refusal"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from operator import attrgetter
 from typing import Any, Final
@@ -22,10 +22,10 @@ def contract_digest(contract: TaskContract) -> str:
 
 def _canonical(value: Any) -> str:
     """A value as JSON without spaces, names in order; written at once, because every submission is asked for it."""
-    cls = type(value)
+    cls = value.__class__
     if cls is tuple:
         return f"[{','.join(map(_canonical, value))}]"
-    known = None if cls is str else _fields(cls)  # type: ignore[arg-type]  # mypy takes a class for unhashable
+    known = None if cls is str else _fields(cls)
     if known is None:
         return _JSON(value)
     labels, values_of, defaults = known
@@ -38,12 +38,18 @@ def _canonical(value: Any) -> str:
 
 
 @cache
-def _fields(cls: type[Any]) -> tuple[list[str], Callable[[Any], tuple[Any, ...]], list[Any]] | None:
+def _fields(cls: Any) -> tuple[list[str], Callable[[Any], tuple[Any, ...]], list[Any]] | None:
     """Names of a dataclass's fields as JSON, what reads them all, and their defaults; None for any other class."""
     if not dataclasses.is_dataclass(cls):
         return None
     fields = sorted(dataclasses.fields(cls), key=lambda field: field.name)
     names = [field.name for field in fields]
     # One name alone would give its value bare.
-    values_of = attrgetter(*names) if len(names) > 1 else lambda value: (getattr(value, names[0]),)
+    values_of: Callable[[Any], tuple[Any, ...]] = (
+        attrgetter(*names) if len(names) > 1 else partial(_only, names[0])
+    )
     return [f'"{name}":' for name in names], values_of, [field.default for field in fields]
+
+
+def _only(name: str, value: Any) -> tuple[Any, ...]:
+    return (getattr(value, name),)

@@ -11,7 +11,7 @@ from octolog.domain.errors import UndecodableRecord
 from octolog.ports import LogRecord, Positions
 from projections.analytics import places
 from projections.analytics.fold import NO_SCHEMA, Batch, Group, fold
-from projections.columnar import ColumnReader, Columns, Refusal
+from projections.columnar import ColumnReader, Columns, Gathered, Refusal
 from projections.tables import Table, carried, tables
 from schemas.registry import SchemaIds
 
@@ -42,16 +42,22 @@ class Preparer:
     def __init__(self, ids: SchemaIds, reader: ColumnReader | None = None) -> None:
         self._reader = reader or ColumnReader(ids)
 
-    def prepare(self, batches: Iterable[Sequence[LogRecord]], before: Positions) -> Iterator[Prepared]:
-        """Batches that follow each other from some positions on; each may be stored elsewhere.
+    def prepare(
+        self, batches: Iterable[Sequence[LogRecord]], before: Positions, together: int
+    ) -> Iterator[Prepared]:
+        """Batches that follow each other from some positions on, put together to at least so many records.
 
         Raises:
             Unavailable: When a schema cannot be looked up now.
         """
+        gathered, count = dict[Group, Gathered](), 0
         for records in batches:
-            batch = fold(records, before, {})
-            before = batch.positions
-            yield self.prepared(batch)
+            before, count = self._gather(fold(records, before, {}), gathered), count + len(records)
+            if count >= together:
+                yield self._prepared(gathered, before)
+                gathered, count = {}, 0
+        if count:
+            yield self._prepared(gathered, before)
 
     def prepared(self, batch: Batch) -> Prepared:
         """One batch.
@@ -59,10 +65,22 @@ class Preparer:
         Raises:
             Unavailable: When a schema cannot be looked up now.
         """
-        columns = [self._columns(*group) for group in batch.groups.items()]
-        return Prepared(batch.positions, columns, places.records_of(columns))
+        gathered: dict[Group, Gathered] = {}
+        return self._prepared(gathered, self._gather(batch, gathered))
 
-    def _columns(self, group: Group, members: list[LogRecord]) -> tuple[Table, Columns]:
+    def _gather(self, batch: Batch, gathered: dict[Group, Gathered]) -> Positions:
+        for group, records in batch.groups.items():
+            rows = gathered.get(group)
+            if rows is None:
+                rows = gathered[group] = Gathered(group[0])
+            rows.add(records)
+        return batch.positions
+
+    def _prepared(self, gathered: dict[Group, Gathered], positions: Positions) -> Prepared:
+        columns = [self._columns(*group) for group in gathered.items()]
+        return Prepared(positions, columns, places.records_of(columns))
+
+    def _columns(self, group: Group, rows: Gathered) -> tuple[Table, Columns]:
         """The rows of records of one schema; what its topic does not carry is refused."""
         topic, schema_id = group
         allowed = carried().get(topic, {})
@@ -75,6 +93,6 @@ class Preparer:
             if name not in allowed:
                 raise UndecodableRecord(f"{topic} carries no {name}")
         except UndecodableRecord as error:
-            refused = [Refusal(record, str(error), type(error).__name__) for record in members]
+            refused = [Refusal(record, str(error), type(error).__name__) for record in rows.records()]
             return tables()[0], Columns(refused=refused)
-        return allowed[name], self._reader.read(schema_id, allowed[name], members)
+        return allowed[name], self._reader.read(schema_id, allowed[name], rows)

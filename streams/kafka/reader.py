@@ -14,9 +14,6 @@ from streams.kafka.config import REQUEST_TIMEOUT_S, KafkaConfig
 from streams.kafka.errors import Refusals, asked, transient, translated
 
 BATCH: Final = 20_000
-BULK: Final = 100_000
-"""Records to a batch for who stores them by columns: each batch costs a transaction and some hundred statements."""
-
 _IDLE_S: Final = 0.2
 _QUEUED_MB: Final = 128
 _LEADER_PAUSE_S: Final = 0.05

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from benches._history import History
@@ -141,7 +142,7 @@ def test_a_failure_in_the_middle_leaves_neither_rows_nor_positions(
     before = canonical_digest(store), projection.positions()
     insert, calls = store.insert, 0
 
-    def failing(table: str, frame: object) -> None:
+    def failing(table: str, frame: pl.DataFrame) -> None:
         nonlocal calls
         calls += 1
         insert(table if calls < 3 else "no_such_table", frame)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection as Pipe
@@ -20,15 +21,18 @@ from octolog.domain.errors import BrokerUnavailable, OctologError
 from octolog.ports import Positions
 from projections.analytics.preparing import Prepared, Preparer
 from projections.columnar import Columns, Refusal, frame_of, packed
-from streams.kafka.reader import BULK
 
 _WORTH_A_PROCESS: Final = 50_000
 """Records whose reading takes longer than starting a process."""
 
+_FRESH: Final = 5_000
+"""Records taken apart together: few enough to be still in the processor's memory."""
+
+_TOGETHER: Final = 100_000
+"""Records stored together: each batch costs a transaction and some hundred statements."""
+
 _AHEAD: Final = 3
 """Batches, some 100 MB each, that reading may be ahead of storing, which now and then writes all it has to disk."""
-
-_END_S: Final = 10.0
 
 
 @contextmanager
@@ -49,22 +53,22 @@ def columns_of_log(connection: Connection, until: Positions) -> Iterator[Iterato
     )
     process.start()
     theirs.close()
-    try:
-        with ahead(_received(ours), _AHEAD) as batches:
+    with ours, ahead(_received(ours), _AHEAD) as batches:
+        try:
             yield batches
-    finally:
-        ours.close()  # who writes into it ends
-        process.join(_END_S)
-        process.kill()
+        finally:  # it has ended by itself, or nobody wants what it has not sent
+            process.kill()
+            process.join()
 
 
 def _prepared(connection: Connection, until: Positions) -> Iterator[Prepared]:
-    batches = connection.reader(BULK).read(dict.fromkeys(until, 0), until=until)
-    return Preparer(connection.schema_ids).prepare(batches, {})
+    batches = connection.reader(_FRESH).read(dict.fromkeys(until, 0), until=until)
+    return Preparer(connection.schema_ids).prepare(batches, {}, _TOGETHER)
 
 
 def _send(settings_json: str, until: Positions, pipe: Pipe) -> None:
     die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one that stores is interrupted, and ends this one
     gc.freeze()
     gc.disable()  # a hundred thousand records at a time, none in a cycle: to look for some costs a third of the whole
     last: Any = None

@@ -18,7 +18,7 @@ from octolog.domain import facts as f
 from octolog.domain.errors import IncompatibleSchema
 from octolog.domain.values import TaskErrorType
 from octolog.ports import LogRecord
-from projections.columnar import ColumnReader
+from projections.columnar import ColumnReader, Gathered
 from projections.tables import FOLLOWED, Table, column_name, tables
 from schemas import catalog
 from schemas.blocks import MARK_COLUMN, BlockSchema
@@ -26,6 +26,10 @@ from schemas.codec import Codec, RecordedFact
 from schemas.registry import MemorySchemaTopic, TopicSchemaIds
 
 TABLES = {table.record: table for table in tables()}
+
+
+def together(records: list[LogRecord]) -> Gathered:
+    return Gathered(records[0].topic).add(records)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +100,7 @@ def test_columns_hold_what_the_codec_decodes(history: History, ids: TopicSchemaI
     seen = set()
     for name in {ids.by_id(schema_id(r))[0] for r in history.records if r.topic in FOLLOWED}:
         records = of(history, ids, name)
-        (frame,) = reader.read(schema_id(records[0]), table(name), records).frames
+        (frame,) = reader.read(schema_id(records[0]), table(name), together(records)).frames
         for record, row in zip(records, frame.iter_rows(named=True), strict=True):
             assert (row["log_partition"], row["log_offset"]) == (record.partition, record.offset)
             decoded = codec.decode(record.value)
@@ -144,13 +148,17 @@ def test_a_bad_datum_is_refused_and_no_other_is_lost(
     bad = records[at]._replace(value=BAD[how](records[at].value or b""))
     assert bad.value != records[at].value
     mixed = [*records[:at], bad, *records[at + 1 :]]
-    columns = ColumnReader(ids, single=single).read(schema_id(bad), table("octolog.task.AttemptEnded"), mixed)
+    columns = ColumnReader(ids, single=single).read(
+        schema_id(bad), table("octolog.task.AttemptEnded"), together(mixed)
+    )
     rows = pl.concat(columns.frames)
     assert [refusal.record for refusal in columns.refused] == [bad]
     assert "\n" not in columns.refused[0].reason
     good = [record for record in records if record is not records[at]]
     assert sorted(rows["log_offset"]) == sorted(record.offset for record in good)
-    whole = pl.concat(ColumnReader(ids).read(schema_id(bad), table("octolog.task.AttemptEnded"), good).frames)
+    whole = pl.concat(
+        ColumnReader(ids).read(schema_id(bad), table("octolog.task.AttemptEnded"), together(good)).frames
+    )
     assert rows.sort("log_partition", "log_offset").equals(whole.sort("log_partition", "log_offset"))
 
 
@@ -165,7 +173,9 @@ def test_two_bad_data_that_make_up_for_each_other_are_both_refused(
         records[11]._replace(value=second[:5] + first[-3:] + second[5:]),
     ]
     columns = ColumnReader(ids).read(
-        schema_id(records[0]), table("octolog.task.TaskCompleted"), [*records[:10], *moved, *records[12:]]
+        schema_id(records[0]),
+        table("octolog.task.TaskCompleted"),
+        together([*records[:10], *moved, *records[12:]]),
     )
     assert {refusal.record.offset for refusal in columns.refused} == {records[10].offset, records[11].offset}
     assert sum(frame.height for frame in columns.frames) == 38

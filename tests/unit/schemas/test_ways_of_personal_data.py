@@ -56,6 +56,7 @@ OF_THE_NODE: Final = {
     "octolog/app/worker.py": "logs: by octolog.safety.logs",
     "octolog/cli/projections.py": "projections: files of the home",
     "streams/notary/keys.py": "keys",
+    "projections/columnar.py": "columns, to the process of the node that stores them",
     "projections/episodes/embedded.py": "which file is in use",
     "projections/memory/edge.py": "which collection is in use",
     "arms/coder/runner.py": "a sandbox's own folder",

@@ -219,5 +219,7 @@ def _reached(messages: list[Message], found: list[LogRecord]) -> Positions:
         for message in messages:
             error = message.error()
             if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 -- no public name
-                reached[message.topic() or "", message.partition() or 0] = message.offset() or 0
+                place = message.topic() or "", message.partition() or 0
+                # It may have gone on after it was told to end: records stand behind the word, in the same messages.
+                reached[place] = max(reached.get(place, 0), message.offset() or 0)
     return reached

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from benches._cluster import PARTITIONS, Cluster, cluster
@@ -51,10 +51,6 @@ def built(log: tuple[Cluster, int], path: Path, processes: int = 1) -> tuple[int
         store.close()
 
 
-def reads(child: psutil.Process) -> bool:
-    return "spawn_main" in " ".join(child.cmdline())
-
-
 def test_who_reads_and_how_many_makes_no_difference(
     log: tuple[Cluster, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,7 +60,7 @@ def test_who_reads_and_how_many_makes_no_difference(
     monkeypatch.setattr(reading, "_WORTH_A_PROCESS", 0)
     monkeypatch.setattr(rebuild, "_FOLD", 1_000)
     assert built(log, tmp_path / "beside.duckdb") == alone
-    assert not [child for child in psutil.Process().children() if reads(child)], "who read has ended"
+    assert multiprocessing.active_children() == [], "who read has ended"
 
 
 def test_a_file_left_by_a_rebuild_that_was_cut_short_is_begun_anew(
@@ -85,9 +81,8 @@ def test_a_reading_process_that_dies_is_told_in_one_line(
     settings = Settings(home=tmp_path, bootstrap_servers=log[0].bootstrap_servers)
 
     def die(pipe: object) -> object:
-        for child in psutil.Process().children():
-            if reads(child):
-                child.kill()
+        (reader,) = multiprocessing.active_children()
+        reader.kill()
         return received(pipe)  # type: ignore[arg-type]
 
     received = reading._received

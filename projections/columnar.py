@@ -59,13 +59,13 @@ class Columns:
     """
 
     frames: list[pl.DataFrame] = field(default_factory=list)
-    values: list[pl.Series | None] = field(default_factory=list)
+    values: list[Sequence[bytes] | None] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
 
     def add(self, frame: pl.DataFrame, values: Sequence[bytes] | None) -> None:
         """Put rows after those that are there."""
         self.frames.append(frame)
-        self.values.append(None if values is None else pl.Series(values, dtype=pl.Binary))
+        self.values.append(values)
 
 
 def packed(frame: pl.DataFrame) -> pa.Buffer:

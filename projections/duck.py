@@ -83,7 +83,7 @@ class Store:
 
     @classmethod
     def build(cls, path: Path, settings: StoreSettings = DEFAULT_SETTINGS) -> Store:
-        """Make a new file without a write-ahead log: half the work, and nothing in it before `close`.
+        """Make a new file without a write-ahead log: it has what `checkpoint` or `close` has folded into it, no more.
 
         For a file that is dropped and built again when its building is cut short.
 

@@ -10,7 +10,7 @@ schema `meta`, outside of what digests compare.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -209,8 +209,8 @@ def is_beside(table: str) -> bool:
     return table in _BESIDE
 
 
-def _records(name: str, frame: pl.DataFrame, values: pl.Series | None) -> pl.DataFrame:
-    value = pl.lit(None, pl.Binary) if values is None else values
+def _records(name: str, frame: pl.DataFrame, values: Sequence[bytes] | None) -> pl.DataFrame:
+    value = pl.lit(None, pl.Binary) if values is None else pl.Series(values, dtype=pl.Binary)
     return frame.select(
         _ROOT,
         pl.lit(_BITS[name], pl.UInt64).alias("facts"),
